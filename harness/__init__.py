@@ -1,0 +1,1 @@
+"""The library that everything else stands on; imports none of its siblings."""

@@ -1,0 +1,1 @@
+"""The invariants: pure functions over what was seen."""

@@ -1,0 +1,1 @@
+"""The verdict page: one HTML file that opens offline."""

@@ -1,0 +1,1 @@
+"""The reference billing service."""

@@ -1,0 +1,1 @@
+"""A stateful Stripe API with a virtual clock and a journal."""

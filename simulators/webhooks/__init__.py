@@ -1,0 +1,1 @@
+"""Webhook events: building, signing and delivering them."""

@@ -1,0 +1,1 @@
+"""The named suites, which check a billing API."""

@@ -1,0 +1,1 @@
+"""Customers' stories, end to end."""

@@ -1,0 +1,1 @@
+"""Attacks on a billing API, and what must come of them."""

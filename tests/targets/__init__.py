@@ -1,0 +1,1 @@
+"""Billing APIs unlike the reference, to prove that a profile alone is enough."""
