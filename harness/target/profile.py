@@ -1,0 +1,254 @@
+"""A profile: names and facts of a billing API, as TOML.
+
+How a billing API must *behave* is never in a profile. `harness.target.reader` reads one and tells
+every mistake at once; `docs/PROFILE.md` explains each key to the person who writes one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from harness.money import MoneyForm
+
+if TYPE_CHECKING:
+    from harness.target.protocol import Role
+
+PlanRole = Literal["trial", "payg", "pro"]
+
+
+def _expression(text: str) -> str:
+    try:
+        jmespath.compile(text)
+    except JMESPathError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"a JMESPath expression ({reason})") from None
+    return text
+
+
+def _source(text: str) -> str:
+    if not text.startswith("header:"):
+        return _expression(text)
+    pattern = re.search(r"\|\s*/(.*)/$", text)
+    if pattern and re.compile(pattern[1]).groups != 1:
+        raise ValueError("a pattern after `|` with exactly one group")
+    return text
+
+
+def _request(text: str) -> str:
+    if not re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) /\S*", text):
+        raise ValueError('a method and a path, like "POST /v1/customers/{customer}"')
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+Source = Annotated[str, AfterValidator(_source)]
+Request = Annotated[str, AfterValidator(_request)]
+Status = Annotated[int, Field(ge=100, le=599)]
+
+
+class Section(BaseModel):
+    """A part of a profile: unknown keys are mistakes, values are never coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Start(Section):
+    """How the harness starts the target itself: a command, and the path that answers 200."""
+
+    command: str
+    ready: str = "/ready"
+    env: dict[str, str] = {}
+    deadline_s: PositiveFloat = 30.0
+
+
+class TargetSection(Section):
+    """Where the target is and how it writes.
+
+    `stack = "reference"` has the harness start the reference service; `start` a command of the
+    owner's; neither means that it runs already. `refusal_code` finds the stable code in an error.
+    """
+
+    name: str
+    base_url: str
+    environment: str
+    stack: Literal["reference"] | None = None
+    start: Start | None = None
+    encoding: Literal["json", "form"] = "json"
+    headers: dict[str, str] = {}
+    idempotency_header: str | None = None
+    refusal_code: Expression | None = None
+    timeout_s: PositiveFloat = 10.0
+
+
+class Basic(Section):
+    """HTTP Basic authentication (RFC 7617)."""
+
+    user: str
+    password: str
+
+
+class Auth(Section):
+    """How one role identifies itself; `{credential}` stands for the customer's own."""
+
+    headers: dict[str, str] = {}
+    basic: Basic | None = None
+
+
+class Refusal(Section):
+    """A reply that means *it did not happen*: by status, by a condition on the body, or both.
+
+    A 5xx is a refusal only where both are said.
+    """
+
+    code: str
+    status: Status | None = None
+    body: Expression | None = None
+
+
+class Settle(Section):
+    """How an accepted operation is followed until it is known.
+
+    `poll` is an operation, or a request with a `reply` of its own; `until` and `refused` are
+    conditions over the mapped outputs.
+    """
+
+    poll: str
+    until: Expression
+    refused: Expression | None = None
+    code: Expression | None = None
+    reply: dict[str, Source] = {}
+    deadline_s: PositiveFloat = 20.0
+
+
+class Page(Section):
+    """How a list goes on to its next page."""
+
+    style: Literal["page", "offset", "cursor", "link"]
+    param: str = "page"
+    size_param: str | None = None
+    size: PositiveInt = 100
+    start: int = 1
+    next: Expression | None = None
+    total: Expression | None = None
+    more: Expression | None = None
+
+
+class Items(Section):
+    """Where a list's items are and how each one maps."""
+
+    path: Expression
+    reply: dict[str, Source]
+    values: dict[str, dict[str, str]] = {}
+    page: Page | None = None
+
+
+class Mapping(Section):
+    """How one operation is done on this target."""
+
+    request: Request
+    role: str | None = Field(default=None, alias="as")
+    query: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+    defaults: dict[str, Any] = {}
+    reply: dict[str, Source] = {}
+    values: dict[str, dict[str, str]] = {}
+    items: Items | None = None
+    ok: list[Status] = []
+    accepted: list[Status] = []
+    refused: list[Refusal] = []
+    settle: Settle | None = None
+
+
+class Plan(Section):
+    """A plan's price, what it includes, and the part that it plays in the stories.
+
+    Amounts are in minor units of the catalogue's currency, also where the target writes decimals.
+    `overage_minor` is the price of one unit beyond those at hand; None: more is refused.
+    """
+
+    role: PlanRole | None = None
+    price_minor: Annotated[int, Field(ge=0)] = 0
+    included_units: Annotated[int, Field(ge=0)] = 0
+    overage_minor: Annotated[int, Field(gt=0)] | None = None
+    rollover_cap: Annotated[int, Field(ge=0)] | None = None
+
+
+class Grants(Section):
+    """Units given away: at sign-up, and with the first payment method."""
+
+    sign_up: Annotated[int, Field(ge=0)] = 0
+    billing_added: Annotated[int, Field(ge=0)] = 0
+
+
+class Catalog(Section):
+    """Facts of the product, from which every expected amount is computed."""
+
+    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
+    money: MoneyForm = "minor"
+    grants: Grants = Grants()
+    low_credit_threshold: Annotated[int, Field(ge=0)] | None = None
+    consent_required: bool = False
+    plans: dict[str, Plan] = {}
+
+    def plan(self, role: PlanRole) -> tuple[str, Plan] | None:
+        """Give the name and facts of the plan that plays a part; its own name may be the part."""
+        for name, plan in self.plans.items():
+            if (plan.role or name) == role:
+                return name, plan
+        return None
+
+
+class Webhooks(Section):
+    """Where the target receives Stripe's events."""
+
+    path: str
+    secret_env: str
+    accepted_status: list[Status] = []
+    refused_status: list[Status] = [400, 401, 403]
+
+
+class PaymentProvider(Section):
+    """Where money truth is read: the simulator's journal, or Stripe's test mode."""
+
+    simulator: str | None = None
+    stripe_key_env: str | None = None
+
+
+class Clock(Section):
+    """Whose clock can be advanced: the target's and the provider's together."""
+
+    kind: Literal["target", "stripe"] = "target"
+
+
+class Evidence(Section):
+    """What lets more checks run; all optional."""
+
+    log_files: list[str] = []
+    database_url_env: str | None = None
+
+
+class Profile(Section):
+    """A whole profile."""
+
+    target: TargetSection
+    auth: dict[str, Auth] = {}
+    operations: dict[str, Mapping] = {}
+    catalog: Catalog
+    limits: dict[str, int] = {}
+    webhooks: Webhooks | None = None
+    payment_provider: PaymentProvider | None = None
+    clock: Clock | None = None
+    evidence: Evidence = Evidence()
+    settle_deadline_s: PositiveFloat = 10.0
+
+    def role_of(self, operation: str, role: Role) -> str:
+        """Give the role that an operation is done as: the profile's own, else the asked one."""
+        mapping = self.operations.get(operation)
+        fixed = mapping.role if mapping else None
+        return role if fixed is None or fixed == "customer" else fixed
