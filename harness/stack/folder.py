@@ -1,0 +1,56 @@
+"""The folder of one stack: its database and logs, and nobody else's."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATABASE_FILE = "billing.sqlite3"
+LOCK_FILE = "stack.lock"
+
+
+@contextlib.contextmanager
+def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
+    """Yield a folder that this stack alone uses.
+
+    Where none is given it is a temporary one, removed afterwards unless `keep`, or unless a
+    StackError says that its logs are worth reading. One that is given stays, but what an earlier
+    stack left in it (its database, its logs) is cleared first: the simulator starts empty, and a
+    ledger that remembers more than it would be false.
+    """
+    try:
+        folder = Path(given or tempfile.mkdtemp(prefix="billing-stack-")).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("wb")
+    except OSError as error:
+        raise StackError(
+            f"the stack's folder cannot be used: {error}",
+            hint="Give a folder that you may write to, or none.",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StackError(
+                f"another stack runs in {folder}", hint="Give each stack a folder of its own."
+            ) from error
+        for pattern in ("*.log", f"{DATABASE_FILE}*"):
+            for leftover in folder.glob(pattern):
+                leftover.unlink()
+        try:
+            yield folder
+        except StackError:
+            keep = True
+            raise
+        finally:
+            if given is None and not keep:
+                shutil.rmtree(folder, ignore_errors=True)
