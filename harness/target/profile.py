@@ -247,8 +247,12 @@ class Profile(Section):
     evidence: Evidence = Evidence()
     settle_deadline_s: PositiveFloat = 10.0
 
-    def role_of(self, operation: str, role: Role) -> str:
-        """Give the role that an operation is done as: the profile's own, else the asked one."""
-        mapping = self.operations.get(operation)
-        fixed = mapping.role if mapping else None
-        return role if fixed is None or fixed == "customer" else fixed
+    def auth_role(self, fixed: str | None, asked: Role) -> str | None:
+        """Give the `[auth]` section for a call, or None where nobody identifies himself.
+
+        An operation is done as its profile says, unless a test asks for somebody else.
+        """
+        name = (fixed or "customer") if asked == "customer" else asked
+        if name == "anonymous":
+            return None
+        return name if name in self.auth else "customer"

@@ -1,0 +1,210 @@
+"""The payment provider's own record of money moved: the simulator's journal, or Stripe test mode.
+
+Stripe's side is read through its public API (https://docs.stripe.com/api/charges/list and
+https://docs.stripe.com/api/refunds/list), so nothing of the target's own is trusted.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TYPE_CHECKING
+
+import httpx
+
+from harness.errors import ProviderError
+
+if TYPE_CHECKING:
+    from harness.target.profile import PaymentProvider
+    from collections.abc import Iterator, Mapping
+
+STRIPE_API_BASE = "https://api.stripe.com"
+_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One attempt to move money. A positive amount goes from the customer to the merchant.
+
+    `idempotency_key` is the simulator's knowledge: Stripe does not tell it.
+    """
+
+    type: str
+    provider_id: str
+    customer: str | None
+    amount_minor: int
+    currency: str
+    state: str
+    at: int
+    payment_intent: str | None = None
+    invoice: str | None = None
+    idempotency_key: str | None = None
+    failure_code: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Every movement of some customers, oldest first."""
+
+    movements: tuple[Movement, ...]
+
+    def of(self, customer: str | None) -> tuple[Movement, ...]:
+        """Give one customer's movements."""
+        return tuple(entry for entry in self.movements if entry.customer == customer)
+
+
+class Provider(Protocol):
+    """Where money truth is read."""
+
+    def journal(self, customers: frozenset[str]) -> Journal:
+        """Read the movements of these customers of the provider's. Raises `ProviderError`."""
+        ...
+
+    def settle(self, deadline_s: float) -> bool | None:
+        """Wait until no webhook is outstanding; None where the provider cannot tell."""
+        ...
+
+
+def provider_of(section: PaymentProvider | None) -> Provider | None:
+    """Give the provider that a profile names, or None. Raises `ProviderError`."""
+    if section is None:
+        return None
+    if section.simulator:
+        return SimulatorProvider(section.simulator)
+    if not section.stripe_key_env:
+        return None
+    key = os.environ.get(section.stripe_key_env)
+    if not key:
+        raise ProviderError(f"the environment variable {section.stripe_key_env} is not set")
+    if not key.startswith(("sk_test_", "rk_test_")):
+        raise ProviderError(
+            f"{section.stripe_key_env} is not a key of Stripe's test mode",
+            hint="Money is only ever checked against test mode here.",
+        )
+    return StripeProvider(key)
+
+
+class SimulatorProvider:
+    """Reads the journal of the Stripe simulator."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def journal(self, customers: frozenset[str]) -> Journal:
+        """Read these customers' movements."""
+        answer = _ask("GET", f"{self._url}/simulator/journal")
+        return Journal(
+            tuple(
+                _from_journal(entry)
+                for entry in answer["entries"]
+                if entry["customer"] in customers
+            )
+        )
+
+    def settle(self, deadline_s: float) -> bool | None:
+        """Wait until every webhook that is due was delivered."""
+        url = f"{self._url}/simulator/settle"
+        answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
+        return bool(answer["settled"])
+
+
+class StripeProvider:
+    """Reads Stripe's test mode, by a key that may be restricted to reading charges and refunds."""
+
+    def __init__(self, key: str, api_base: str = STRIPE_API_BASE) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._base = api_base.rstrip("/")
+
+    def journal(self, customers: frozenset[str]) -> Journal:
+        """Read these customers' charges and the refunds of each."""
+        found: list[Movement] = []
+        for customer in sorted(customers):
+            for charge in self._list("charges", {"customer": customer}):
+                found.append(_from_charge(charge))
+                found += self._refunds(charge)
+        return Journal(tuple(sorted(found, key=lambda movement: movement.at)))
+
+    def settle(self, deadline_s: float) -> bool | None:  # noqa: ARG002 - the protocol's argument
+        """Tell nothing: Stripe does not say when its webhooks have all arrived."""
+        return None
+
+    def _refunds(self, charge: Mapping[str, Any]) -> Iterator[Movement]:
+        if not charge["amount_refunded"]:
+            return
+        for refund in self._list("refunds", {"charge": charge["id"]}):
+            yield _from_refund(refund, charge)
+
+    def _list(self, resource: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        after: dict[str, str] = {}
+        more = True
+        while more:
+            page = _ask(
+                "GET",
+                f"{self._base}/v1/{resource}",
+                params={**query, "limit": "100", **after},
+                headers=self._headers,
+            )
+            yield from page["data"]
+            more = page["has_more"] and bool(page["data"])
+            after = {"starting_after": page["data"][-1]["id"]} if page["data"] else {}
+
+
+def _ask(method: str, url: str, *, timeout_s: float = _TIMEOUT_S, **request: Any) -> Any:
+    try:
+        with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+            response = client.request(method, url, **request)
+            response.raise_for_status()
+            return response.json()
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise ProviderError(f"the payment provider answered {status} to {method} {url}") from None
+    except (httpx.HTTPError, ValueError) as error:
+        said = str(error) or type(error).__name__
+        raise ProviderError(f"the payment provider did not answer {method} {url}: {said}") from None
+
+
+def _from_journal(entry: Mapping[str, Any]) -> Movement:
+    return Movement(
+        type=entry["type"],
+        provider_id=entry["provider_id"],
+        customer=entry["customer"],
+        amount_minor=entry["amount_minor"],
+        currency=entry["currency"],
+        state=entry["state"],
+        at=entry["at"],
+        payment_intent=entry.get("payment_intent"),
+        invoice=entry.get("invoice"),
+        idempotency_key=entry.get("idempotency_key"),
+        failure_code=entry.get("failure_code"),
+        metadata=entry.get("metadata") or {},
+    )
+
+
+def _from_charge(charge: Mapping[str, Any]) -> Movement:
+    return Movement(
+        type="charge",
+        provider_id=charge["id"],
+        customer=charge["customer"],
+        amount_minor=charge["amount_captured"] if charge["captured"] else charge["amount"],
+        currency=charge["currency"],
+        state=charge["status"],
+        at=charge["created"],
+        payment_intent=charge.get("payment_intent"),
+        failure_code=charge.get("failure_code"),
+        metadata=charge.get("metadata") or {},
+    )
+
+
+def _from_refund(refund: Mapping[str, Any], charge: Mapping[str, Any]) -> Movement:
+    return Movement(
+        type="refund",
+        provider_id=refund["id"],
+        customer=charge["customer"],
+        amount_minor=-refund["amount"],
+        currency=refund["currency"],
+        state=refund["status"],
+        at=refund["created"],
+        payment_intent=refund.get("payment_intent"),
+        metadata=refund.get("metadata") or {},
+    )

@@ -1,0 +1,186 @@
+"""Performs operations on a target and records what was sent, what came back and what it means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.errors import Unknown
+from harness.history import Exchange, History, Record
+from harness.operations import OPERATIONS
+from harness.target.wire import Call, NoReply, Reply, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.naming import Names
+    from harness.redact import Redactor
+    from harness.target.protocol import Kind, Outcome, Performance, Role, Target
+
+    Send = Callable[[Call], Reply | NoReply]
+
+_READ_TRIES = 3
+_READ_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer that a test made: the target's id, its credential, and the provider's id."""
+
+    id: str
+    credential: str | None
+    provider_customer: str | None
+    email: str | None = None
+
+
+class Session:
+    """What one test does to one target.
+
+    `send` and `wait` are the only ways out, so a session runs over any driver. Every operation is
+    recorded before it begins and after it ends. `customers` are those that the test made.
+    """
+
+    def __init__(  # noqa: PLR0913 - the seams of a session, each handed in
+        self,
+        target: Target,
+        send: Send,
+        history: History,
+        redactor: Redactor,
+        *,
+        names: Names,
+        test: str = "",
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.target = target
+        self.names = names
+        self.customers: list[Customer] = []
+        self.records: list[Record] = []
+        self._send = send
+        self._history = history
+        self._redactor = redactor
+        self._test = test
+        self._wait = wait
+
+    def perform(
+        self,
+        operation: str,
+        /,
+        *,
+        customer: Customer | None = None,
+        role: Role = "customer",
+        **inputs: Any,
+    ) -> Outcome:
+        """Perform an operation and give its outcome, whatever that is.
+
+        `customer` gives the id and the credential; an input of the same name overrides either. An
+        operation made safe by a key gets a new one unless `idempotency_key` is given. Reading is
+        tried again when no reply came; nothing else ever is.
+        """
+        known = OPERATIONS[operation]
+        if known.repeat == "key":
+            inputs.setdefault("idempotency_key", self.names.new("key"))
+        if customer is not None:
+            inputs.setdefault("customer", customer.id)
+        credential = inputs.pop("credential", customer.credential if customer else None)
+        record = Record(
+            id=self._history.next_id(),
+            test=self._test,
+            operation=operation,
+            role=role,
+            customer=inputs.get("customer"),
+            inputs=inputs,
+            began_at=time.time(),
+        )
+
+        def start() -> Performance:
+            return self.target.perform(operation, role=role, credential=credential, **inputs)
+
+        first = start()  # an operation that the target does not have is not recorded
+        self._history.begin(record)
+        tries = _READ_TRIES if known.reads else 1
+        return self._finish(record, *self._try(first, start, tries))
+
+    def ok(self, operation: str, /, **arguments: Any) -> Outcome:
+        """Perform an operation that must succeed; raises `Unknown` where it only may have."""
+        outcome = self.perform(operation, **arguments)
+        _expect("ok", operation, outcome)
+        return outcome
+
+    def refused(self, operation: str, /, code: str | None = None, **arguments: Any) -> Outcome:
+        """Perform an operation that must be refused; raises `Unknown` where it may have happened.
+
+        `code`, where given, is the refusal's code that is due.
+        """
+        outcome = self.perform(operation, **arguments)
+        _expect("refused", operation, outcome)
+        if code is not None and outcome.code != code:
+            raise AssertionError(f"{operation} was {outcome}, where {code!r} is due")
+        return outcome
+
+    def _try(
+        self, performance: Performance, again: Callable[[], Performance], tries: int
+    ) -> tuple[Outcome, list[Exchange]]:
+        exchanges: list[Exchange] = []
+        outcome = self._drive(performance, exchanges)
+        while tries > 1 and exchanges and isinstance(exchanges[-1].reply, NoReply):
+            tries -= 1
+            self._wait(_READ_PAUSE_S)
+            outcome = self._drive(again(), exchanges)
+        return outcome, exchanges
+
+    def _drive(self, performance: Performance, exchanges: list[Exchange]) -> Outcome:
+        """Run one operation's generator to its end."""
+        answer: Reply | NoReply | None = None
+        while True:
+            try:
+                step = performance.send(answer)
+            except StopIteration as end:
+                return cast("Outcome", end.value)
+            if isinstance(step, Wait):
+                self._wait(step.seconds)
+                answer = None
+            else:
+                answer = self._exchange(step, exchanges)
+
+    def _exchange(self, call: Call, exchanges: list[Exchange]) -> Reply | NoReply:
+        at, began = time.time(), time.perf_counter()
+        reply = self._send(call)
+        elapsed_ms = (time.perf_counter() - began) * 1000
+        exchanges.append(Exchange(call, reply, at, elapsed_ms))
+        return reply
+
+    def _finish(self, record: Record, outcome: Outcome, exchanges: list[Exchange]) -> Outcome:
+        self._redactor.add(outcome.get("credential"))
+        made = record.operation == "create_customer" and outcome.get("customer")
+        if made:
+            self._remember(record, outcome)
+        ended = replace(
+            record,
+            customer=outcome["customer"] if made else record.customer,
+            outcome=outcome,
+            exchanges=tuple(exchanges),
+            ended_at=time.time(),
+        )
+        self.records.append(ended)
+        self._history.end(ended)
+        return outcome
+
+    def _remember(self, record: Record, outcome: Outcome) -> None:
+        known = {customer.id for customer in self.customers}
+        if outcome["customer"] not in known:
+            self.customers.append(
+                Customer(
+                    id=outcome["customer"],
+                    credential=outcome.get("credential"),
+                    provider_customer=outcome.get("provider_customer"),
+                    email=record.inputs.get("email"),
+                )
+            )
+
+
+def _expect(kind: Kind, operation: str, outcome: Outcome) -> None:
+    if outcome.kind in {"unknown", "accepted"}:
+        raise Unknown(f"{operation}: {outcome}")
+    if outcome.kind != kind:
+        raise AssertionError(f"{operation} was {outcome}, where {kind!r} is due")

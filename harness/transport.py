@@ -1,0 +1,103 @@
+"""Sends calls over httpx, exactly as written, and tells how a missing answer went missing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from harness.target.wire import Call, NoReply, NoReplyReason, Reply
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+REPLY_BYTES_MAX = 16 * 1024 * 1024
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class Transport:
+    """One pool of connections to one target.
+
+    It follows no redirect, keeps no cookie and reads no proxy from the environment: what a test
+    sends is what goes out. `timeout_s` bounds a whole exchange, not each read of it, so a target
+    that answers a byte at a time cannot hang a run.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float,
+        *,
+        source_address: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._base = httpx.URL(base_url)
+        self._timeout_s = timeout_s
+        chosen = transport or httpx.HTTPTransport(local_address=source_address, trust_env=False)
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False, transport=chosen)
+
+    def __enter__(self) -> Self:
+        """Give the transport itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def send(self, call: Call) -> Reply | NoReply:
+        """Send one call and give its reply, or say why there is none."""
+        ends_at = time.monotonic() + self._timeout_s
+        try:
+            with self._client.stream(
+                call.method, self._url(call), headers=_raw(call), content=call.body or None
+            ) as response:
+                return _read(response, ends_at)
+        except _NEVER_SENT as error:
+            return NoReply("unreachable", sent=False, detail=_said(error))
+        except httpx.TimeoutException as error:
+            return NoReply("timeout", sent=True, detail=_said(error))
+        except httpx.RemoteProtocolError as error:
+            reason: NoReplyReason = "reset" if "disconnect" in str(error) else "not_http"
+            return NoReply(reason, sent=True, detail=_said(error))
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            return NoReply("reset", sent=True, detail=_said(error))
+
+    def _url(self, call: Call) -> httpx.URL:
+        query = str(httpx.QueryParams(call.query))
+        path = self._base.path.rstrip("/") + call.path
+        # `raw_path` goes out as it is: no dot segments resolved, nothing quoted twice.
+        return self._base.copy_with(raw_path=(f"{path}?{query}" if query else path).encode())
+
+
+def _raw(call: Call) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in call.headers]
+
+
+def _read(response: httpx.Response, ends_at: float) -> Reply | NoReply:
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > REPLY_BYTES_MAX:
+            return NoReply("too_large", sent=True, detail=f"more than {REPLY_BYTES_MAX} bytes")
+        if time.monotonic() > ends_at:
+            return NoReply("timeout", sent=True, detail="the answer took too long to end")
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
+    )
+    return Reply(response.status_code, headers, bytes(body))
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
