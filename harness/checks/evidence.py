@@ -1,0 +1,101 @@
+"""What a judgement rests on: history, journal, and the state that the target showed at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.history import Record
+    from harness.provider import Journal, Movement
+    from harness.target.profile import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a customer's ledger, as the target shows it."""
+
+    units: int
+    balance_after: int | None
+    source: str | None
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A line of a customer's payments, as the target shows it; refunds are negative."""
+
+    amount_minor: int
+    currency: str
+    provider_id: str | None
+    state: str | None
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerState:
+    """A customer at the end. None: the target does not show it; `problems`: it should have."""
+
+    customer: str
+    provider_customer: str | None
+    units: int | None = None
+    ledger: tuple[Entry, ...] | None = None
+    payments: tuple[Payment, ...] | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a check may look at. `journal_gap` says why there is no journal."""
+
+    history: tuple[Record, ...]
+    states: tuple[CustomerState, ...]
+    catalog: Catalog
+    journal: Journal | None = None
+    journal_gap: str = "the profile names no [payment_provider]"
+    operations: frozenset[str] = field(default_factory=frozenset)
+
+    def records(self, customer: str, *operations: str) -> list[Record]:
+        """Give a customer's operations of these names, in the order in which they began."""
+        return [
+            record
+            for record in self.history
+            if record.customer == customer and record.operation in operations
+        ]
+
+    def usages(self, customer: str) -> Mapping[str, list[Record]]:
+        """Give a customer's recorded usage by usage id: one id may have been told several times."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records(customer, "record_usage"):
+            found.setdefault(str(record.inputs["usage_id"]), []).append(record)
+        return found
+
+    def charges(self, state: CustomerState, *, invoiced: bool) -> list[Movement]:
+        """Give the charges that succeeded at the provider: those of invoices, or the others."""
+        if self.journal is None or state.provider_customer is None:
+            return []
+        return [
+            movement
+            for movement in self.journal.of(state.provider_customer)
+            if movement.type == "charge"
+            and movement.state == "succeeded"
+            and (movement.invoice is not None) == invoiced
+        ]
+
+    @property
+    def unit_worth_minor(self) -> int | None:
+        """What one unit costs to buy: how differences in units are told as money."""
+        prices = [plan.overage_minor for plan in self.catalog.plans.values() if plan.overage_minor]
+        return max(prices, default=None)
+
+
+def may_have_happened(records: list[Record]) -> bool:
+    """Whether any of these operations succeeded or may have."""
+    return any(record.outcome.kind != "refused" for record in records)
+
+
+def happened(records: list[Record]) -> bool:
+    """Whether any of these operations certainly succeeded."""
+    return any(record.outcome.kind == "ok" for record in records)
