@@ -66,7 +66,8 @@ class Leash:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._terminate())
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        # Until the command has its own way with it: between fork and exec it would be lost.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
         return reading
 
     def _terminate(self) -> None:
@@ -125,6 +126,7 @@ def _spawn(command: list[str], kept_fds: list[int]) -> int:
             sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
             sys.stderr.flush()
             os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for fd in kept_fds:
         os.close(fd)
     return pid
@@ -140,10 +142,11 @@ def _become(command: list[str], kept_fds: list[int], leash: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (*IGNORED_HERE, signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     for fd in kept_fds:
-        os.set_inheritable(fd, True)
+        os.set_inheritable(fd, True)  # noqa: FBT003 - it has no name
     os.execvp(command[0], command)  # noqa: S606 - this is what a leash is for
 
 

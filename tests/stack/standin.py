@@ -1,8 +1,9 @@
 """Stands in for both services of a stack: `serve --fd N` and `migrate`, standard library only.
 
-What goes wrong is told by STANDIN, words with commas between: `fail` (exit 3 at once), `never_ready`,
-`stubborn` (ignores SIGTERM), `daemon` (leaves a process of a session of its own), `bad_migration`,
-`no_endpoint`. `GET /environment` answers with its environment, `GET /pid` with its process id.
+What goes wrong is told by STANDIN, words with commas between: `fail` (exit 1 at once), `stubborn`
+(ignores SIGTERM), `daemon` (leaves a process in a session of its own), `never_ready`,
+`bad_migration`, `no_endpoint`. `GET /environment` answers with its environment, `GET /pid` with its
+process id. `listen PORT` opens a port of its own, `sleep` does nothing for long.
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ def daemonise() -> None:
 
 
 def serve(listener: socket.socket) -> None:
+    """Answer on a listening socket until the end."""
     server = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
     server.serve_forever()
 
 
-def main() -> None:
+def main(command: str, *rest: str) -> None:
+    """Do what the command line and STANDIN say."""
     if "stubborn" in MODES:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "daemon" in MODES:
@@ -67,14 +70,15 @@ def main() -> None:
     if "fail" in MODES:
         secret = os.environ.get("STANDIN_SECRET", "")
         sys.exit("\n".join([f"line {number}" for number in range(20)] + [f"cannot: {secret}"]))
-    if sys.argv[1] == "migrate":
+    if command == "migrate":
         sys.exit("no such table" if "bad_migration" in MODES else None)
-    if sys.argv[1:] == ["sleep"]:
+    elif command == "sleep":
         time.sleep(600)
-    if sys.argv[2] == "--fd":
-        serve(socket.socket(fileno=int(sys.argv[3])))
-    serve(socket.create_server(("127.0.0.1", int(sys.argv[3]))))
+    elif command == "listen":
+        serve(socket.create_server(("127.0.0.1", int(rest[0]))))
+    else:
+        serve(socket.socket(fileno=int(rest[1])))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
