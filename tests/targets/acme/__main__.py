@@ -1,0 +1,47 @@
+"""Start Acme: `python -m tests.targets.acme --port N`, with its secrets in the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import uvicorn
+
+from tests.targets.acme.api import build
+from tests.targets.acme.books import Books
+from tests.targets.acme.cashier import Cashier
+from tests.targets.acme.clerk import Clerk
+from tests.targets.acme.contracts import Contracts
+from tests.targets.acme.desk import Office
+
+
+def main() -> None:
+    """Serve on a loopback port until told to end."""
+    parser = argparse.ArgumentParser(prog="acme", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    needed = ("STRIPE_API_BASE", "STRIPE_API_KEY", "WEBHOOK_SECRET", "OPERATOR_PASSWORD")
+    given = {name: os.environ.get(f"ACME_{name}", "") for name in needed}
+    if missing := [f"ACME_{name}" for name, value in given.items() if not value]:
+        parser.error(f"set {', '.join(missing)} in the environment")
+    books = Books(os.environ.get("ACME_DATABASE", ":memory:"))
+    cashier = Cashier(given["STRIPE_API_BASE"], given["STRIPE_API_KEY"])
+    contracts = Contracts(books, cashier)
+    clerk = Clerk(books, cashier, contracts)
+    office = Office(
+        *(books, cashier, contracts, clerk),
+        operator_password=given["OPERATOR_PASSWORD"],
+        webhook_secret=given["WEBHOOK_SECRET"],
+    )
+    uvicorn.run(
+        build(office),
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What Acme remembers: accounts, the wallet's entries, payments, and work that is still to do."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS accounts (
+    id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+    stripe_customer TEXT NOT NULL UNIQUE, token_hash TEXT NOT NULL UNIQUE,
+    tariff TEXT NOT NULL DEFAULT 'free' CHECK (tariff IN ('free', 'metered')),
+    contract_attempt INTEGER NOT NULL DEFAULT 1, rolled_over_at INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS cards (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, account TEXT NOT NULL REFERENCES accounts);
+CREATE TABLE IF NOT EXISTS contracts (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts, seats INTEGER NOT NULL,
+    state TEXT NOT NULL, ends_at INTEGER);
+CREATE TABLE IF NOT EXISTS entries (
+    account TEXT NOT NULL REFERENCES accounts, number INTEGER NOT NULL,
+    units INTEGER NOT NULL CHECK (units <> 0), balance INTEGER NOT NULL CHECK (balance >= 0),
+    source TEXT NOT NULL, cause TEXT NOT NULL, at TEXT NOT NULL,
+    PRIMARY KEY (account, number), UNIQUE (account, source, cause));
+CREATE TRIGGER IF NOT EXISTS entries_follow BEFORE INSERT ON entries
+    WHEN (new.number - 1, new.balance - new.units) IS NOT (
+        SELECT coalesce(max(number), 0), coalesce(sum(units), 0)
+        FROM entries WHERE account = new.account)
+    BEGIN SELECT raise(ABORT, 'an entry must follow from the last'); END;
+CREATE TRIGGER IF NOT EXISTS entries_stay BEFORE UPDATE ON entries
+    BEGIN SELECT raise(ABORT, 'entries never change'); END;
+CREATE TRIGGER IF NOT EXISTS entries_remain BEFORE DELETE ON entries
+    BEGIN SELECT raise(ABORT, 'entries never go'); END;
+CREATE TABLE IF NOT EXISTS payments (
+    charge TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts,
+    amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), cause TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS parcels (
+    id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts, reference TEXT NOT NULL,
+    pieces INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', reason TEXT,
+    charged_minor INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1,
+    asked_minor INTEGER, asked_card TEXT, in_doubt INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (account, reference));
+CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS tasks (
+    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, due REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0);
+"""
+
+
+def now() -> str:
+    """Tell the time as entries carry it."""
+    return datetime.now(UTC).isoformat()
+
+
+class Books:
+    """One SQLite database behind one lock: Acme is a single process."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Nobody calls Stripe inside."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    def one(self, query: str, *values: object) -> sqlite3.Row | None:
+        """Give the first row of a query, if there is one."""
+        with self.transaction() as db:
+            row: sqlite3.Row | None = db.execute(query, values).fetchone()
+            return row
+
+
+def balance(db: sqlite3.Connection, account: str) -> int:
+    """Give the units in an account's wallet."""
+    row = db.execute("SELECT sum(units) FROM entries WHERE account = ?", (account,)).fetchone()
+    return int(row[0] or 0)
+
+
+def post(db: sqlite3.Connection, account: str, units: int, source: str, cause: str) -> bool:
+    """Write an entry into the wallet, unless this cause has its entry already."""
+    same = "SELECT 1 FROM entries WHERE account = ? AND source = ? AND cause = ?"
+    if not units or db.execute(same, (account, source, cause)).fetchone():
+        return False
+    db.execute(
+        "INSERT INTO entries SELECT ?1, count(*) + 1, ?2, coalesce(sum(units), 0) + ?2, ?3, ?4, ?5"
+        " FROM entries WHERE account = ?1",
+        (account, units, source, cause, now()),
+    )
+    return True
+
+
+def pay(db: sqlite3.Connection, account: str, charge: str, amount_minor: int, cause: str) -> None:
+    """Write down money taken, once for each charge."""
+    values = (charge, account, amount_minor, cause, now())
+    db.execute("INSERT OR IGNORE INTO payments VALUES (?, ?, ?, ?, ?)", values)
+
+
+def tariff(db: sqlite3.Connection, account: str) -> str:
+    """Give the tariff that holds now: business while a contract is paid for, else the account's."""
+    running = "SELECT 1 FROM contracts WHERE account = ? AND state IN ('running', 'overdue')"
+    if db.execute(running, (account,)).fetchone():
+        return "business"
+    row = db.execute("SELECT tariff FROM accounts WHERE id = ?", (account,)).fetchone()
+    return str(row[0])
+
+
+def assign(db: sqlite3.Connection, kind: str, subject: str, due: float) -> None:
+    """Leave work for the clerk, to be done from `due` on (seconds since the epoch)."""
+    db.execute("INSERT INTO tasks (kind, subject, due) VALUES (?, ?, ?)", (kind, subject, due))
