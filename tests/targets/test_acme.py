@@ -368,19 +368,20 @@ def test_a_doubtful_charge_is_looked_up_before_it_is_tried_again(
 ) -> None:
     """Whether a charge in doubt had happened or not, there is one charge in the end."""
     cashier = LossyCashier(str(town.stripe.base_url), happened=happened)
-    customer = cashier.open_customer("a", "a@acme.example", "A")
+    account, parcel = str(uuid.uuid4()), str(uuid.uuid4())
+    customer = cashier.open_customer(account, "a@acme.example", "A")
     card = cashier.keep_card(customer, "pm_card_visa")
     books = Books(":memory:")
     with books.transaction() as db:
         db.execute(
             "INSERT INTO accounts (id, email, name, stripe_customer, token_hash)"
-            " VALUES ('a', 'a@acme.example', 'A', ?, 'none')",
-            (customer,),
+            " VALUES (?, 'a@acme.example', 'A', ?, 'none')",
+            (account, customer),
         )
-        db.execute("INSERT INTO cards (id, account) VALUES (?, 'a')", (card,))
-        parcel = "INSERT INTO parcels (id, account, reference, pieces) VALUES (?, 'a', 'p', 1)"
-        db.execute(parcel, (str(uuid.uuid4()),))
-        assign(db, "parcel", str(db.execute("SELECT id FROM parcels").fetchone()[0]), due=0.0)
+        db.execute("INSERT INTO cards (id, account) VALUES (?, ?)", (card, account))
+        columns = "INSERT INTO parcels (id, account, reference, pieces) VALUES (?, ?, 'p', 1)"
+        db.execute(columns, (parcel, account))
+        assign(db, "parcel", parcel, due=0.0)
     clerk = Clerk(books, cashier, Contracts(books, cashier))
     clerk.start()
     eventually(lambda: books.one("SELECT 1 FROM parcels WHERE state = 'billed'"), bool)

@@ -105,11 +105,7 @@ class Contracts:
 
 
 def _grant(db: sqlite3.Connection, account: str, invoice: stripe.Invoice) -> None:
-    source, cause = "tariff_paid", str(invoice.id)
-    if db.execute(
-        "SELECT 1 FROM entries WHERE source = ? AND cause = ?", (source, cause)
-    ).fetchone():
-        return
+    cause = str(invoice.id)
     newest = "SELECT rolled_over_at < ? FROM accounts WHERE id = ?"
     if db.execute(newest, (invoice.created, account)).fetchone()[0]:
         # A month is rolled over once: an older invoice that is paid late lets nothing lapse.
@@ -120,7 +116,7 @@ def _grant(db: sqlite3.Connection, account: str, invoice: stripe.Invoice) -> Non
         db.execute(rolled, (invoice.created, account))
     lines = [line for line in invoice.lines.data if not _is_proration(line)]
     seats = max((line.quantity or 1 for line in lines), default=1)
-    post(db, account, tariffs.BUSINESS_UNITS * seats, source, cause)
+    post(db, account, tariffs.BUSINESS_UNITS * seats, "tariff_paid", cause)
 
 
 def _is_proration(line: stripe.InvoiceLineItem) -> bool:
