@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.targets.acme import Refusal, tariffs
-from tests.targets.acme.books import assign, balance, post, tariff
+from tests.targets.acme.books import assign, at_hand, balance, post, tariff
 from tests.targets.acme.desk import Office, Visit, desk, digest, refuse
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def adjust(visit: Visit) -> JSONResponse:
         visit.text("adjustment[reason]"),
     )
     with visit.office.books.transaction() as db:
-        if units == 0 or balance(db, visit.account_id) + units < 0:
+        if units == 0 or at_hand(db, visit.account_id) + units < 0:
             raise Refusal(422, "adjustment[units]_invalid")
         cause = f"{reason} ({uuid.uuid4()})"
         post(db, visit.account_id, units, "adjust", cause)

@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS parcels (
     id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts, reference TEXT NOT NULL,
     pieces INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'pending', reason TEXT,
     charged_minor INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1,
-    asked_minor INTEGER, asked_card TEXT, in_doubt INTEGER NOT NULL DEFAULT 0,
+    asked_minor INTEGER, asked_card TEXT, held INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account, reference));
 CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS tasks (
@@ -90,6 +90,12 @@ def balance(db: sqlite3.Connection, account: str) -> int:
     """Give the units in an account's wallet."""
     row = db.execute("SELECT sum(units) FROM entries WHERE account = ?", (account,)).fetchone()
     return int(row[0] or 0)
+
+
+def at_hand(db: sqlite3.Connection, account: str) -> int:
+    """Give the units that no parcel holds while it is being charged for the rest."""
+    held = "SELECT coalesce(sum(held), 0) FROM parcels WHERE account = ?"
+    return balance(db, account) - int(db.execute(held, (account,)).fetchone()[0])
 
 
 def post(db: sqlite3.Connection, account: str, units: int, source: str, cause: str) -> bool:

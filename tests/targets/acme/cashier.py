@@ -89,27 +89,24 @@ class Cashier:
                     "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "confirm": True,
                     "off_session": True,
-                    "metadata": {
-                        "account": parcel["account"],
-                        "parcel": parcel["reference"],
-                        "attempt": str(parcel["attempt"]),
-                    },
+                    "metadata": {"account": parcel["account"], "parcel": parcel["reference"]},
                 },
                 {"idempotency_key": f"parcel-{parcel['id']}-{parcel['attempt']}"},
             )
             return _taken(intent)
 
     def find_charge(self, customer: str, parcel: sqlite3.Row) -> Taken | None:
-        """Look up what became of a parcel's charge; None when Stripe knows of none."""
-        with _verdict():
+        """Look up the money that was taken for a parcel; None when Stripe knows of none."""
+        try:
             intents = self._v1.payment_intents.list({"customer": customer, "limit": 100})
             for intent in intents.auto_paging_iter():
                 about = intent.to_dict().get("metadata") or {}
-                if about.get("parcel") == parcel["reference"]:
-                    latest = about["attempt"] == str(parcel["attempt"])
-                    if latest or intent.status == "succeeded":
-                        return _taken(intent)
-            return None
+                charged = intent.status in ("succeeded", "processing")
+                if charged and about.get("parcel") == parcel["reference"]:
+                    return _taken(intent)
+        except stripe.StripeError as error:
+            raise Doubt(over=False) from error
+        return None
 
     def begin_contract(self, account: sqlite3.Row, seats: int) -> stripe.Subscription:
         """Subscribe to business, or find the subscription that an unheard answer left behind."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.targets.acme import tariffs
-from tests.targets.acme.books import Books, balance, pay, post, tariff
+from tests.targets.acme.books import Books, at_hand, pay, post, tariff
 from tests.targets.acme.cashier import Cashier, Declined, Doubt, Taken
 
 if TYPE_CHECKING:
@@ -61,37 +61,37 @@ class Clerk(threading.Thread):
                     self._contracts.look_again(task["subject"])
                 case "invoice":
                     self._contracts.paid(task["subject"])
-            self._finish("DELETE FROM tasks WHERE number = ?", task["number"])
+            self._write("DELETE FROM tasks WHERE number = ?", task["number"])
         except Declined:
             # Only an event can end here: Stripe does not know what it was about.
-            self._finish("DELETE FROM tasks WHERE number = ?", task["number"])
+            self._write("DELETE FROM tasks WHERE number = ?", task["number"])
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the task is kept
             later = time.time() + min(0.2 * 2 ** task["tries"], _LONGEST_PAUSE_S)
             _log.warning("%s %s later: %r", task["kind"], task["subject"], error)
             again = "UPDATE tasks SET tries = tries + 1, due = ? WHERE number = ?"
-            self._finish(again, later, task["number"])
+            self._write(again, later, task["number"])
 
-    def _finish(self, statement: str, *values: object) -> None:
+    def _write(self, statement: str, *values: object) -> None:
         with self._books.transaction() as db:
             db.execute(statement, values)
 
     def _bill(self, parcel_id: str) -> None:
         parcel = self._parcel(parcel_id)
+        taken = None
+        if parcel["asked_minor"]:  # so it may have been charged already
+            taken = self._cashier.find_charge(parcel["stripe_customer"], parcel)
+        else:
+            self._decide(parcel)
+            parcel = self._parcel(parcel_id)
+        if parcel["state"] != "pending":
+            return
         try:
-            taken = None
-            if parcel["in_doubt"]:
-                taken = self._cashier.find_charge(parcel["stripe_customer"], parcel)
-            if taken is None:
-                self._decide(parcel)
-                parcel = self._parcel(parcel_id)
-                if parcel["state"] != "pending":
-                    return
-                taken = self._cashier.charge(parcel["stripe_customer"], parcel)
+            taken = taken or self._cashier.charge(parcel["stripe_customer"], parcel)
         except Declined as refusal:
-            self._next_attempt(parcel_id, "rejected", str(refusal))
+            self._reject(parcel_id, str(refusal))
         except Doubt as doubt:
-            if doubt.over:
-                self._next_attempt(parcel_id, "pending", None)
+            if doubt.over:  # Stripe would repeat its answer under this attempt's key
+                self._write("UPDATE parcels SET attempt = attempt + 1 WHERE id = ?", parcel_id)
             raise
         else:
             self._charged(parcel, taken)
@@ -107,11 +107,10 @@ class Clerk(threading.Thread):
 
     def _decide(self, parcel: sqlite3.Row) -> None:
         """Cover a parcel by units, reject it, or write down the charge that is to be tried."""
-        if parcel["asked_minor"]:
-            return  # the same attempt again, so the same amount and card
         account, pieces = parcel["account"], parcel["pieces"]
         with self._books.transaction() as db:
-            if balance(db, account) >= pieces:
+            units = at_hand(db, account)
+            if units >= pieces:
                 post(db, account, -pieces, "spent", parcel["reference"])
                 change = "UPDATE parcels SET state = 'covered' WHERE id = ?"
                 db.execute(change, (parcel["id"],))
@@ -122,16 +121,16 @@ class Clerk(threading.Thread):
                 change = "UPDATE parcels SET state = 'rejected', reason = ? WHERE id = ?"
                 db.execute(change, ("card_missing", parcel["id"]))
                 return
-            amount_minor = pieces * tariffs.PIECE_MINOR[tariff(db, account)]
-            change = "UPDATE parcels SET asked_minor = ?, asked_card = ?, in_doubt = 1 WHERE id = ?"
-            db.execute(change, (amount_minor, card["id"], parcel["id"]))
+            amount_minor = (pieces - units) * tariffs.PIECE_MINOR[tariff(db, account)]
+            change = "UPDATE parcels SET asked_minor = ?, asked_card = ?, held = ? WHERE id = ?"
+            db.execute(change, (amount_minor, card["id"], units, parcel["id"]))
 
-    def _next_attempt(self, parcel_id: str, state: str, reason: str | None) -> None:
-        """Give up an attempt that is over; the next has a new key, and first looks for a charge."""
-        self._finish(
-            "UPDATE parcels SET state = ?, reason = ?, attempt = attempt + 1, asked_minor = NULL,"
-            " asked_card = NULL, in_doubt = ? WHERE id = ?",
-            *(state, reason, state == "pending", parcel_id),
+    def _reject(self, parcel_id: str, reason: str) -> None:
+        """Let go of what the parcel holds; sent again, it is another attempt."""
+        self._write(
+            "UPDATE parcels SET state = 'rejected', reason = ?, attempt = attempt + 1,"
+            " asked_minor = NULL, asked_card = NULL, held = 0 WHERE id = ?",
+            *(reason, parcel_id),
         )
 
     def _charged(self, parcel: sqlite3.Row, taken: Taken) -> None:
@@ -139,8 +138,8 @@ class Clerk(threading.Thread):
         account, pieces = parcel["account"], parcel["pieces"]
         with self._books.transaction() as db:
             pay(db, account, *taken, parcel["reference"])
-            post(db, account, pieces, "bought", taken.charge)
+            post(db, account, pieces - parcel["held"], "bought", taken.charge)
             post(db, account, -pieces, "spent", parcel["reference"])
             db.execute("UPDATE accounts SET tariff = 'metered' WHERE id = ?", (account,))
-            change = "UPDATE parcels SET state = 'billed', charged_minor = ? WHERE id = ?"
+            change = "UPDATE parcels SET state = 'billed', held = 0, charged_minor = ? WHERE id = ?"
             db.execute(change, (taken.amount_minor, parcel["id"]))

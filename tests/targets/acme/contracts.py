@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tests.targets.acme import Refusal, tariffs
-from tests.targets.acme.books import Books, balance, pay, post
+from tests.targets.acme.books import Books, at_hand, pay, post
 from tests.targets.acme.cashier import Cashier, Declined, Doubt
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _grant(db: sqlite3.Connection, account: str, invoice: stripe.Invoice) -> Non
     newest = "SELECT rolled_over_at < ? FROM accounts WHERE id = ?"
     if db.execute(newest, (invoice.created, account)).fetchone()[0]:
         # A month is rolled over once: an older invoice that is paid late lets nothing lapse.
-        left = balance(db, account) - tariffs.BUSINESS_ROLLOVER_UNITS
+        left = at_hand(db, account) - tariffs.BUSINESS_ROLLOVER_UNITS
         if invoice.billing_reason == "subscription_cycle" and left > 0:
             post(db, account, -left, "lapsed", cause)
         rolled = "UPDATE accounts SET rolled_over_at = ? WHERE id = ?"
