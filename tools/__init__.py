@@ -1,0 +1,1 @@
+"""The project's own gates, run by `make check`."""
