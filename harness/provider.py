@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
 from harness.errors import ProviderError
 
 if TYPE_CHECKING:
-    from harness.target.profile import PaymentProvider
     from collections.abc import Iterator, Mapping
+
+    from harness.target.profile import PaymentProvider
 
 STRIPE_API_BASE = "https://api.stripe.com"
 _TIMEOUT_S = 20.0

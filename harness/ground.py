@@ -1,0 +1,101 @@
+"""What the tests of one process stand on: a target that runs, a history, a seed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from harness.history import History
+from harness.judge import Judge
+from harness.naming import Names
+from harness.provider import Provider, provider_of
+from harness.redact import Redactor
+from harness.session import Session
+from harness.target.load import find_target
+from harness.target.wire import Call, NoReply, Reply
+from harness.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.target.protocol import Target
+
+SILENT_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every process of a run must agree on; plain data, handed to workers in memory.
+
+    `variables` are those of a stack that the controlling process started: they hold its keys, so
+    a plan is never written to disk.
+    """
+
+    spec: str
+    seed: int
+    run_id: str
+    folder: str
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def to_data(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return asdict(self)
+
+
+class Ground:
+    """One process's hold on the target. `worker` names the process in its history."""
+
+    def __init__(self, plan: Plan, *, worker: str = "main", file: TextIO | None = None) -> None:
+        environment = {**os.environ, **plan.variables}
+        source = find_target(plan.spec)
+        profile, secrets = source.file.resolve(environment)
+        self.plan = plan
+        self.redactor = Redactor(secrets)
+        self.target: Target = source.build(profile)
+        self.provider: Provider | None = provider_of(profile.payment_provider)
+        self.webhook_secret = (
+            environment.get(profile.webhooks.secret_env) if profile.webhooks else None
+        )
+        facts = {"seed": plan.seed, "run_id": plan.run_id, "target": profile.target.name}
+        self.history = History(file, self.redactor, worker=worker, facts=facts)
+        self._file = file
+        self._transport = Transport(profile.target.base_url, profile.target.timeout_s)
+        self._silent = 0
+
+    @classmethod
+    def open(cls, plan: Plan, worker: str) -> Ground:
+        """Stand on the target, with a history of this worker's own in the plan's folder."""
+        path = Path(plan.folder) / f"history-{worker}.jsonl"
+        return cls(plan, worker=worker, file=path.open("w", encoding="utf-8"))
+
+    @property
+    def silent(self) -> bool:
+        """Whether the target has stopped answering: so many calls in a row had no reply."""
+        return self._silent >= SILENT_MAX
+
+    def session(self, test: str) -> Session:
+        """Give a test its session."""
+        return self._session(test, self.history)
+
+    def judge(self) -> Judge:
+        """Give a judge; what it reads is no part of the history."""
+        reading = self._session("judge", History(None, self.redactor))
+        deadline_s = self.target.profile.settle_deadline_s
+        return Judge(reading, self.provider, deadline_s)
+
+    def close(self) -> None:
+        """Close connections and the history."""
+        self._transport.close()
+        if self._file:
+            self._file.close()
+
+    def _session(self, test: str, history: History) -> Session:
+        names = Names(self.plan.seed, self.plan.run_id, test)
+        return Session(self.target, self._send, history, self.redactor, names=names, test=test)
+
+    def _send(self, call: Call) -> Reply | NoReply:
+        reply = self._transport.send(call)
+        self._silent = self._silent + 1 if isinstance(reply, NoReply) else 0
+        return reply

@@ -1,0 +1,53 @@
+"""One frozen settings object for a run: options over environment variables over defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from harness.errors import SettingsError
+
+PREFIX = "BILLING_HARNESS_"
+
+
+class RunSettings(BaseSettings):
+    """What a run was asked to do.
+
+    Each field is also read from the environment (`BILLING_HARNESS_SEED`, …); an option wins.
+    `workers` of 0 runs the tests in this process. `seed` of None draws one.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    target: Annotated[str, Field(min_length=1)] = "reference"
+    suites: tuple[str, ...] = ()
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    report: Path = Path("reports/latest")
+    json_file: Path | None = None
+
+
+def run_settings(**options: Any) -> RunSettings:
+    """Validate a run's settings once. Raises `SettingsError` with every mistake."""
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return RunSettings(**given)
+    except ValidationError as error:
+        lines = [
+            f"  {_named(details['loc'], given)}: {details['msg'][0].lower()}{details['msg'][1:]}"
+            f", not {details['input']!r}"
+            for details in error.errors()
+        ]
+        count = len(lines)
+        raise SettingsError(
+            "\n".join([f"{count} setting{'s' if count > 1 else ''} cannot be used:", *lines]),
+            hint="billing-harness run --help lists every option.",
+        ) from None
+
+
+def _named(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
+    field = str(location[0])
+    return f"--{field.replace('_', '-')}" if field in given else f"{PREFIX}{field.upper()}"
