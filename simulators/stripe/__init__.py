@@ -1,1 +1,1 @@
-"""A stateful Stripe API with a virtual clock and a journal."""
+"""A stateful Stripe API with a virtual clock, webhooks and a journal of money moved."""

@@ -1,1 +1,1 @@
-"""Webhook events: building, signing and delivering them."""
+"""Webhooks on their own: events built, signed and delivered, without any simulator's state."""

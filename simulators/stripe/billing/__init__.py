@@ -1,0 +1,1 @@
+"""Recurring billing: periods, invoices, collection, and the life of a subscription."""

@@ -1,0 +1,270 @@
+"""Changes of a running subscription: items, trial, anchor, and what they cost to the second."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from simulators.stripe.billing import collection, invoices, lifecycle, subscriptions
+from simulators.stripe.billing.lines import (
+    TIMES,
+    Charge,
+    add_invoice_item,
+    amount_of,
+    day,
+    item_charge,
+    price_of,
+    product_name,
+)
+from simulators.stripe.billing.periods import prorate
+from simulators.stripe.errors import InvalidRequest, no_such
+from simulators.stripe.world import World
+from simulators.webhooks.events import Obj
+
+
+@dataclass(frozen=True)
+class _Before:
+    """An item as it was billed before the change."""
+
+    item_id: str
+    amount: int
+    quantity: int
+    price: Obj
+
+
+def change(world: World, subscription: Obj, given: Obj) -> None:
+    """Apply a change of items, trial or anchor, with prorations, and invoice it if due now.
+
+    `given` holds the API's parameters. With ``error_if_incomplete`` a declined payment undoes
+    everything.
+    """
+    behavior = given.get("payment_behavior", "allow_incomplete")
+
+    def apply() -> None:
+        invoice = _apply(world, subscription, given)
+        if invoice is not None and behavior != "default_incomplete":
+            off_session = given.get("off_session", False)
+            failure = collection.collect(world, invoice, off_session=off_session)
+            if behavior == "error_if_incomplete":
+                subscriptions.raise_unpaid(world, invoice, failure)
+
+    customer = world.fetch("customer", subscription["customer"])
+    payer = collection.payment_method_for(world, customer, subscription)
+    subscriptions.pay_or_undo(world, payer, apply)
+
+
+def _apply(world: World, subscription: Obj, given: Obj) -> Obj | None:
+    """Make the change; return the invoice that has to be paid now, finalised."""
+    at = given.get("proration_date", world.now)
+    period = lifecycle.period_of(world, subscription)
+    if not period[0] <= at <= period[1]:
+        raise InvalidRequest(
+            "Cannot specify `proration_date` outside of the current subscription period.",
+            param="proration_date",
+        )
+    charged = subscription["status"] != "trialing"
+    before = [_as_billed(world, item) for item in lifecycle.items_of(world, subscription)]
+    with world.updating(subscription, lifecycle.UPDATED):
+        _change_items(world, subscription, given.get("items", []))
+        restarts = _restart_if_needed(world, subscription, given, before)
+        behavior = given.get("proration_behavior", "create_prorations")
+        if charged and behavior != "none":
+            until = None if restarts or subscription["status"] == "trialing" else period[1]
+            _add_prorations(world, subscription, before, period, at, until)
+        invoice = None
+        if restarts or behavior == "always_invoice":
+            invoice = _invoice_now(world, subscription, whole_period=restarts)
+    return invoice
+
+
+def _as_billed(world: World, item: Obj) -> _Before:
+    price = price_of(world, item)
+    return _Before(item["id"], amount_of(world, item), item["quantity"], price)
+
+
+def _change_items(world: World, subscription: Obj, entries: list[Obj]) -> None:
+    """Change, add and remove items as `entries` say."""
+    start, end = lifecycle.period_of(world, subscription)
+    for entry in entries:
+        if "id" in entry:
+            _change_item(world, subscription, entry)
+        elif entry.get("price") is None:
+            raise InvalidRequest(
+                "Missing required param: items[0][price].", param="items[0][price]"
+            )
+        else:
+            price = check_price(world, entry["price"], subscription["currency"])
+            item = subscriptions.new_item(world, subscription, price, entry)
+            world.store.set(item, current_period_start=start, current_period_end=end)
+    left = lifecycle.items_of(world, subscription)
+    if not left:
+        raise InvalidRequest("A subscription must have at least one active plan.", param="items")
+    if len({_grid(price_of(world, item)) for item in left}) > 1:
+        raise InvalidRequest(
+            "Currency and interval fields must match across all plans on this subscription. "
+            "Found mismatch in interval field.",
+            param="items",
+        )
+
+
+def _change_item(world: World, subscription: Obj, entry: Obj) -> None:
+    item = world.store.get("subscription_item", entry["id"])
+    if item is None or item["subscription"] != subscription["id"]:
+        raise no_such("subscription_item", entry["id"], "items[0][id]")
+    if entry.get("deleted"):
+        world.store.delete(item)
+        return
+    changes: Obj = {key: entry[key] for key in ("quantity", "metadata") if key in entry}
+    if "price" in entry:
+        changes["_price"] = check_price(world, entry["price"], subscription["currency"])["id"]
+    world.store.set(item, **changes)
+
+
+def check_price(world: World, price_id: str, currency: str | None) -> Obj:
+    """Return a price that can be subscribed to, in that currency."""
+    price = world.fetch("price", price_id, "items[0][price]")
+    if not price["active"]:
+        raise InvalidRequest(
+            f"The price specified is inactive. This field only accepts active prices: {price_id}",
+            param="items[0][price]",
+        )
+    if price["type"] != "recurring":
+        raise InvalidRequest(
+            "The price specified is set to `type=one_time` but this field only accepts prices "
+            "with `type=recurring`.",
+            param="items[0][price]",
+        )
+    if currency not in {None, price["currency"]}:
+        raise InvalidRequest(
+            f"The price specified only supports `{price['currency']}`. This doesn't match the "
+            f"expected currency: `{currency}`.",
+            param="items[0][price]",
+        )
+    return price
+
+
+def _grid(price: Obj) -> tuple[str, int]:
+    return price["recurring"]["interval"], price["recurring"]["interval_count"]
+
+
+def _restart_if_needed(world: World, subscription: Obj, given: Obj, before: list[_Before]) -> bool:
+    """Begin a new period now when the interval, the trial or the anchor asks for it."""
+    new_grid = _grid(price_of(world, lifecycle.items_of(world, subscription)[0]))
+    trial_end = given.get("trial_end")
+    trialing = subscription["status"] == "trialing"
+    if isinstance(trial_end, int) and trial_end > world.now:
+        _move_trial(world, subscription, trial_end)
+        return False
+    other_grid = new_grid != _grid(before[0].price) and not trialing
+    asked = given.get("billing_cycle_anchor") == "now" or (trialing and trial_end == "now")
+    if not other_grid and not asked:
+        return False
+    world.store.set(subscription, billing_cycle_anchor=world.now)
+    if trialing:
+        world.store.set(subscription, status="active", trial_end=world.now)
+    _set_period(world, subscription, subscriptions.next_boundary(world, subscription, world.now))
+    return True
+
+
+def _move_trial(world: World, subscription: Obj, trial_end: int) -> None:
+    world.store.set(
+        subscription,
+        billing_cycle_anchor=trial_end,
+        status="trialing",
+        trial_end=trial_end,
+        trial_start=subscription["trial_start"] or world.now,
+    )
+    _set_period(world, subscription, trial_end)
+
+
+def _set_period(world: World, subscription: Obj, end: int) -> None:
+    """Let the current period end at `end`; a restart also lets it begin now."""
+    start = world.now if subscription["billing_cycle_anchor"] == world.now else None
+    for item in lifecycle.items_of(world, subscription):
+        begun = item["current_period_start"] if start is None else start
+        world.store.set(item, current_period_start=begun, current_period_end=end)
+    subscriptions.plan_next(world, subscription)
+
+
+def _add_prorations(  # noqa: PLR0913 - what changed, and when
+    world: World,
+    subscription: Obj,
+    before: list[_Before],
+    period: tuple[int, int],
+    at: int,
+    until: int | None,
+) -> None:
+    """Add credits for what was paid and is not used, and debits up to `until` for what is."""
+    old = {entry.item_id: entry for entry in before}
+    new = {item["id"]: item for item in lifecycle.items_of(world, subscription)}
+    for item_id in dict.fromkeys([*old, *new]):
+        was, item = old.get(item_id), new.get(item_id)
+        now_billed = _as_billed(world, item) if item else None
+        if until is not None and now_billed == was:
+            continue
+        parts = [("Unused", was, -1)] + ([("Remaining", now_billed, 1)] if until else [])
+        for word, billed, sign in parts:
+            if billed is not None:
+                _prorate(world, subscription, billed, word, sign, at, period)
+
+
+def _prorate(  # noqa: PLR0913, PLR0917 - as above
+    world: World,
+    subscription: Obj,
+    billed: _Before,
+    word: str,
+    sign: int,
+    at: int,
+    period: tuple[int, int],
+) -> None:
+    name = product_name(world, billed.price)
+    counted = name if billed.quantity == 1 else f"{billed.quantity} {TIMES} {name}"
+    charge = Charge(
+        amount=prorate(sign * billed.amount, period[1] - at, period[1] - period[0]),
+        currency=subscription["currency"],
+        description=f"{word} time on {counted} after {day(at)}",
+        period=(at, period[1]),
+        quantity=billed.quantity,
+        price=billed.price,
+        subscription=subscription["id"],
+        subscription_item=billed.item_id,
+        proration=True,
+    )
+    add_invoice_item(world, subscription["customer"], charge)
+
+
+def _invoice_now(world: World, subscription: Obj, *, whole_period: bool) -> Obj | None:
+    """Invoice what is pending, and the new period if one has begun; None if there is nothing."""
+    customer = world.fetch("customer", subscription["customer"])
+    pending = invoices.pending_items(world, customer["id"], subscription["id"])
+    charges: list[Charge] = []
+    if whole_period:
+        items = lifecycle.items_of(world, subscription)
+        charges = [item_charge(world, subscription, item) for item in items]
+    if not pending and not charges:
+        return None
+    given: dict[str, Any] = {"due_date": subscriptions.due_date(world, subscription)}
+    invoice = invoices.new_draft(
+        world,
+        customer,
+        reason="subscription_update",
+        currency=subscription["currency"],
+        charges=charges,
+        subscription=subscription,
+        pending=pending,
+        auto_advance=True,
+        **given,
+    )
+    world.store.set(subscription, latest_invoice=invoice["id"])
+    invoices.finalize(world, invoice)
+    return invoice
+
+
+def settle_last_period(world: World, subscription: Obj, *, credit: bool, invoice: bool) -> None:
+    """Before a subscription ends now: credit its unused time, invoice what is pending."""
+    if credit and subscription["status"] in {"active", "past_due"}:
+        period = lifecycle.period_of(world, subscription)
+        before = [_as_billed(world, item) for item in lifecycle.items_of(world, subscription)]
+        _add_prorations(world, subscription, before, period, world.now, None)
+    if invoice:
+        last = _invoice_now(world, subscription, whole_period=False)
+        if last is not None:
+            collection.collect(world, last, off_session=True)

@@ -1,0 +1,46 @@
+"""The virtual clock: wall time plus an offset, or standing still."""
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Tells virtual time in whole seconds since 1970; it never goes back."""
+
+    def __init__(self, *, running: bool = True, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._offset = 0.0
+        self._floor = 0
+        self._still_at: int | None = None if running else int(wall())
+
+    @property
+    def now(self) -> int:
+        """The virtual time."""
+        if self._still_at is not None:
+            return self._still_at
+        # The floor absorbs float rounding and a wall clock that is set back.
+        self._floor = max(self._floor, int(self._wall() + self._offset))
+        return self._floor
+
+    @property
+    def running(self) -> bool:
+        """Whether time passes by itself."""
+        return self._still_at is None
+
+    def stop(self) -> None:
+        """Stand still at now."""
+        self._still_at = self.now
+
+    def run(self) -> None:
+        """Let time pass again, from now on."""
+        if self._still_at is not None:
+            self._offset = self._still_at - self._wall()
+            self._floor, self._still_at = self._still_at, None
+
+    def move_to(self, moment: int) -> None:
+        """Be at `moment`, which must not be past."""
+        if self._still_at is None:
+            self._offset = moment - self._wall()
+            self._floor = moment
+        else:
+            self._still_at = moment

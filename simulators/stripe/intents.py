@@ -1,0 +1,240 @@
+"""Payment intents as a state machine, for the API and for invoices alike."""
+
+from typing import Any
+
+from simulators.stripe.charging import (
+    Failure,
+    bank_says,
+    card_of,
+    charge_card,
+    settle_charge,
+)
+from simulators.stripe.errors import InvalidRequest
+from simulators.stripe.world import World
+from simulators.webhooks.events import Obj
+
+CANCELABLE = (
+    "requires_payment_method",
+    "requires_capture",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+)
+
+
+def new_intent(world: World, *, amount: int, currency: str, **given: Any) -> Obj:
+    """Add an intent, with its event. `given` holds top-level fields that differ from none."""
+    intent_id = world.ids.new("pi")
+    intent: Obj = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_details": {"tip": {}},
+        "amount_received": 0,
+        "application": None,
+        "application_fee_amount": None,
+        "automatic_payment_methods": None,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic_async",
+        "client_secret": f"{intent_id}_secret_{world.ids.letters(25)}",
+        "confirmation_method": "automatic",
+        "created": world.now,
+        "currency": currency,
+        "customer": None,
+        "customer_account": None,
+        "description": None,
+        "excluded_payment_method_types": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "livemode": False,
+        "metadata": {},
+        "next_action": None,
+        "on_behalf_of": None,
+        "payment_method": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {
+            "card": {
+                "installments": None,
+                "mandate_options": None,
+                "network": None,
+                "request_three_d_secure": "automatic",
+            }
+        },
+        "payment_method_types": ["card"],
+        "processing": None,
+        "receipt_email": None,
+        "review": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "source": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "requires_payment_method",
+        "transfer_data": None,
+        "transfer_group": None,
+        "_invoice": None,
+        **given,
+    }
+    if intent["payment_method"]:
+        intent["status"] = "requires_confirmation"
+    world.store.insert(intent)
+    world.emit("payment_intent.created", intent)
+    return intent
+
+
+def attempt(
+    world: World,
+    intent: Obj,
+    payment_method: Obj,
+    *,
+    off_session: bool,
+    authenticated: bool = False,
+) -> Failure | None:
+    """Try to pay once; return the failure, or None when it is paid or needs the customer."""
+    world.store.set(intent, payment_method=payment_method["id"], last_payment_error=None)
+    needs_customer = card_of(payment_method).behaviour == "authenticate" and not authenticated
+    if needs_customer and not off_session:
+        _ask_customer(world, intent)
+        return None
+    decline = bank_says(payment_method, off_session=off_session, authenticated=authenticated)
+    capture = intent["capture_method"] != "manual"
+    charge = charge_card(world, intent, payment_method, decline, capture=capture)
+    if decline is None:
+        _finish(world, intent, charge, capture=capture)
+        return None
+    failure = Failure(decline, charge)
+    _fail(world, intent, failure, payment_method)
+    return failure
+
+
+def _finish(world: World, intent: Obj, charge: Obj, *, capture: bool) -> None:
+    world.store.set(
+        intent,
+        latest_charge=charge["id"],
+        next_action=None,
+        status="succeeded" if capture else "requires_capture",
+        amount_received=intent["amount"] if capture else 0,
+        amount_capturable=0 if capture else intent["amount"],
+    )
+    event = "succeeded" if capture else "amount_capturable_updated"
+    world.emit(f"payment_intent.{event}", intent)
+
+
+def _fail(world: World, intent: Obj, failure: Failure, payment_method: Obj) -> None:
+    decline = failure.decline
+    error = {
+        "charge": failure.charge["id"],
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
+        "message": decline.message,
+        "payment_method": world.show(payment_method),
+        "type": "card_error",
+    }
+    world.store.set(
+        intent,
+        latest_charge=failure.charge["id"],
+        last_payment_error=error,
+        next_action=None,
+        payment_method=None,
+        status="requires_payment_method",
+    )
+    world.emit("payment_intent.payment_failed", intent)
+
+
+def _ask_customer(world: World, intent: Obj) -> None:
+    world.store.set(
+        intent,
+        status="requires_action",
+        next_action={
+            "type": "use_stripe_sdk",
+            "use_stripe_sdk": {
+                "type": "three_d_secure_redirect",
+                "stripe_js": f"https://hooks.stripe.com/redirect/authenticate/{intent['id']}",
+                "source": world.ids.new("src"),
+            },
+        },
+    )
+    world.emit("payment_intent.requires_action", intent)
+
+
+def confirm(world: World, intent: Obj, payment_method: Obj, *, off_session: bool) -> None:
+    """Confirm for a caller of the API: a decline is raised as a `CardError`."""
+    failure = attempt(world, intent, payment_method, off_session=off_session)
+    if failure is not None:
+        raise failure.as_error(world, intent, payment_method)
+
+
+def answer_authentication(world: World, intent: Obj, *, succeed: bool) -> None:
+    """Answer for the customer who was asked to authenticate."""
+    if intent["status"] != "requires_action":
+        raise unexpected_state(world, intent, "authenticate", ("requires_action",))
+    payment_method = world.fetch("payment_method", intent["payment_method"])
+    if succeed:
+        attempt(world, intent, payment_method, off_session=False, authenticated=True)
+        return
+    error = {
+        "code": "payment_intent_authentication_failure",
+        "doc_url": "https://stripe.com/docs/error-codes/payment-intent-authentication-failure",
+        "message": "The provided PaymentMethod has failed authentication.",
+        "payment_method": world.show(payment_method),
+        "type": "invalid_request_error",
+    }
+    world.store.set(
+        intent,
+        status="requires_payment_method",
+        next_action=None,
+        payment_method=None,
+        last_payment_error=error,
+    )
+    world.emit("payment_intent.payment_failed", intent)
+
+
+def capture_intent(world: World, intent: Obj, amount: int | None) -> None:
+    """Take the authorised money, or a part of it; the rest is let go."""
+    if intent["status"] != "requires_capture":
+        raise unexpected_state(world, intent, "capture", ("requires_capture",))
+    taken = intent["amount_capturable"] if amount is None else amount
+    if not 0 < taken <= intent["amount_capturable"]:
+        raise InvalidRequest(
+            f"The payment could not be captured because the amount {taken} is not between 1 and "
+            f"{intent['amount_capturable']}.",
+            code="amount_too_large" if taken else "amount_too_small",
+            param="amount_to_capture",
+        )
+    charge = world.fetch("charge", intent["latest_charge"])
+    settle_charge(world, charge, taken)
+    world.emit("charge.captured", charge)
+    world.store.set(intent, status="succeeded", amount_received=taken, amount_capturable=0)
+    world.emit("payment_intent.succeeded", intent)
+
+
+def cancel_intent(world: World, intent: Obj, reason: str | None) -> None:
+    """Cancel an intent that has not been paid; an authorisation is released."""
+    if intent["status"] not in CANCELABLE:
+        raise unexpected_state(world, intent, "cancel", CANCELABLE)
+    world.store.set(
+        intent,
+        status="canceled",
+        canceled_at=world.now,
+        cancellation_reason=reason,
+        amount_capturable=0,
+        next_action=None,
+    )
+    world.emit("payment_intent.canceled", intent)
+
+
+def unexpected_state(
+    world: World, intent: Obj, verb: str, allowed: tuple[str, ...]
+) -> InvalidRequest:
+    """Build the error for something that the intent's status does not allow."""
+    participle = {"cancel": "canceled", "capture": "captured"}.get(verb, f"{verb}ed")
+    return InvalidRequest(
+        f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. "
+        f"Only a PaymentIntent with one of the following statuses may be {participle}: "
+        f"{', '.join(allowed)}.",
+        code="payment_intent_unexpected_state",
+        payment_intent=world.show(intent),
+    )

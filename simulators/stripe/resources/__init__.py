@@ -1,0 +1,24 @@
+"""The endpoints: for each resource its parameters, its handlers and its routes."""
+
+from simulators.stripe.resources import (
+    catalog,
+    charges,
+    customers,
+    events,
+    invoices,
+    payment_intents,
+    payment_methods,
+    subscriptions,
+)
+
+ROUTES = [
+    *catalog.ROUTES,
+    *charges.ROUTES,
+    *customers.ROUTES,
+    *events.ROUTES,
+    *invoices.ROUTES,
+    *payment_intents.ROUTES,
+    *payment_methods.ROUTES,
+    *subscriptions.ROUTES,
+]
+"""Every endpoint that is built; any other address is answered as one Stripe does not know."""

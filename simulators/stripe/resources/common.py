@@ -1,0 +1,59 @@
+"""Parameters that several resources share."""
+
+from simulators.stripe.routes import Call, Handler
+from simulators.stripe.schema import CLEARABLE_ID, Hash, Text
+from simulators.stripe.world import World
+from simulators.webhooks.events import Obj
+
+ADDRESS = Hash(
+    {key: Text() for key in ("city", "country", "line1", "line2", "postal_code", "state")},
+    clearable=True,
+)
+SHIPPING = Hash(
+    {
+        "address": ADDRESS,
+        "carrier": Text(),
+        "name": Text(),
+        "phone": Text(),
+        "tracking_number": Text(),
+    },
+    clearable=True,
+)
+BILLING_DETAILS = Hash(
+    {
+        "address": ADDRESS,
+        "email": Text(512),
+        "name": Text(),
+        "phone": Text(),
+        "tax_id": CLEARABLE_ID,
+    }
+)
+
+
+def full_address(given: Obj | None) -> Obj | None:
+    """Return an address with all its fields, None where nothing was given."""
+    return None if given is None else {key: given.get(key) for key in ADDRESS.fields}
+
+
+def full_shipping(given: Obj | None) -> Obj | None:
+    """Return shipping details with a full address."""
+    if given is None:
+        return None
+    return {**given, "address": full_address(given.get("address"))}
+
+
+def retriever(kind: str) -> Handler:
+    """Return the handler that answers with the object of a kind that the path names."""
+
+    def retrieve(world: World, call: Call) -> Obj:
+        return world.fetch(kind, call.id)
+
+    return retrieve
+
+
+def remove(world: World, obj: Obj, event_type: str) -> Obj:
+    """Delete an object for good: its event shows it whole, and a stub of it stays."""
+    world.emit(event_type, obj)
+    stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
+    world.store.delete(obj)
+    return world.store.insert(stub)

@@ -1,0 +1,81 @@
+"""Serves the application on a socket until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+_GRACE_S = 1
+
+
+class CannotListen(OSError):
+    """The address cannot be listened on; the message says which and why."""
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2_048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CannotListen(f"cannot listen on {host}:{port}: {reason}") from None
+    return listener
+
+
+def inherit_socket(fd: int) -> socket.socket:
+    """Return the bound and listening socket that the parent process opened as `fd`."""
+    try:
+        listener = socket.socket(fileno=fd)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except (OSError, ValueError) as error:
+        raise CannotListen(f"cannot use file descriptor {fd}: {error}") from None
+    if not listens:
+        raise CannotListen(f"file descriptor {fd} is a socket that does not listen")
+    return listener
+
+
+def serve(app: Starlette, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; print one line of JSON when requests are answered."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+        lifespan="on",
+    )
+    asyncio.run(_Server(config).serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and that ends with status 0 when told to stop."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then print the ready line."""
+        await super().startup(sockets)
+        _host, _port = (sockets or [])[0].getsockname()[:2]
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on a signal, and unlike uvicorn do not raise it again afterwards."""
+        previous = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,29 @@
+"""What can be set about a simulator, with Stripe's behaviour as the default."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from simulators.webhooks.delivery import DeliverySettings
+
+DAY_S = 86_400
+HOUR_S = 3_600
+
+
+@dataclass
+class Settings:
+    """Stripe publishes no figure for some of these; each can be told."""
+
+    seed: int = 0
+    running: bool = True
+    """Whether the virtual clock runs on with wall time."""
+    draft_s: int = HOUR_S
+    """How long a renewal's invoice stays a draft."""
+    dunning_s: tuple[int, ...] = (3 * DAY_S, 5 * DAY_S, 7 * DAY_S)
+    """The waits before each retry of a failed renewal."""
+    after_dunning: Literal["cancel", "unpaid", "past_due"] = "cancel"
+    """What becomes of a subscription after the last retry."""
+    incomplete_s: int = 23 * HOUR_S
+    """How long a first payment may take before the subscription expires."""
+    fee_rate: float = 0.029
+    fee_fixed_minor: int = 30
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)

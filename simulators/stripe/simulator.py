@@ -1,0 +1,104 @@
+"""A world joined with delivery, and time that moves both."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from simulators.stripe.billing.due import run_next
+from simulators.stripe.settings import Settings
+from simulators.stripe.world import World
+from simulators.webhooks.delivery import Deliverer, Message, Receiver
+from simulators.webhooks.events import Obj, encode_event
+
+_TICK_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Simulator:
+    """What runs: state, deliveries, and the clock that drives them."""
+
+    def __init__(
+        self, settings: Settings | None = None, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.world = World(settings, wall=wall, publish=self._publish)
+        self.deliverer = Deliverer(
+            self._receiver, settings=self.world.settings.delivery, on_result=self._delivered
+        )
+        self._advancing = asyncio.Lock()
+
+    def _publish(self, event: Obj, endpoints: list[Obj]) -> None:
+        body = encode_event(event)
+        for endpoint in endpoints:
+            self.deliverer.send(
+                Message(event["id"], event["type"], endpoint["id"], body, due_at=self.world.now)
+            )
+
+    def _receiver(self, endpoint_id: str) -> Receiver | None:
+        """Look an endpoint up; one that is disabled or deleted gets nothing more."""
+        endpoint = self.world.store.get("webhook_endpoint", endpoint_id)
+        if endpoint is None or endpoint["status"] != "enabled":
+            return None
+        return Receiver(endpoint["id"], endpoint["url"], tuple(endpoint["_secrets"]))
+
+    def _delivered(self, message: Message, delivered: bool) -> None:  # noqa: FBT001 - a callback
+        """Count a delivery that succeeded: ``pending_webhooks`` is what is left."""
+        event = self.world.store.get("event", message.event_id)
+        if event is not None and delivered:
+            event["pending_webhooks"] -= 1
+
+    def catch_up(self) -> None:
+        """Do what has fallen due while the clock ran by itself."""
+        if self._advancing.locked():
+            return
+        while run_next(self.world, self.world.now):
+            pass
+        self.deliverer.release(self.world.now)
+
+    async def advance(self, to: int, settle_s: float) -> None:
+        """Move time to `to`, stopping at each moment at which something falls due.
+
+        At each stop deliveries are given time to arrive, `settle_s` seconds in all, so that a
+        receiver can act within a draft's hour. API calls are answered meanwhile, at that
+        moment's time.
+        """
+        async with self._advancing:
+            clock, running = self.world.clock, self.world.clock.running
+            clock.stop()
+            patience = time.monotonic() + settle_s
+            try:
+                while (moment := self._next_stop()) is not None and moment <= to:
+                    clock.move_to(max(moment, clock.now))
+                    while run_next(self.world, clock.now):
+                        pass
+                    self.deliverer.release(clock.now)
+                    await self.deliverer.settle(max(0.0, patience - time.monotonic()))
+                clock.move_to(max(to, clock.now))
+            finally:
+                if running:
+                    clock.run()
+
+    def _next_stop(self) -> int | None:
+        moments = (self.world.store.next_due(), self.deliverer.next_retry_at())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def settle(self, deadline_s: float) -> bool:
+        """Wait until no delivery that is due now is outstanding."""
+        deadline = time.monotonic() + deadline_s
+        while True:
+            self.catch_up()
+            if not await self.deliverer.settle(deadline - time.monotonic()):
+                return False
+            next_retry = self.deliverer.next_retry_at()
+            if next_retry is None or next_retry > self.world.now:
+                return True
+
+    async def keep_time(self) -> None:
+        """Do what falls due by itself, for as long as the server runs."""
+        while True:
+            try:
+                self.catch_up()
+            except Exception:  # noqa: BLE001 - time must go on; the log tells
+                _log.exception("what fell due could not be done")
+            await asyncio.sleep(_TICK_S)

@@ -1,0 +1,164 @@
+"""The state: tables of objects, and an agenda of what falls due, both with undo.
+
+Objects are plain dicts in the shape of Stripe's JSON, with ids where Stripe has expandable
+fields. A key with a leading underscore is a fact of the simulator's own and is never shown.
+Every change goes through this class, so a failing request can be undone as a whole.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, KeysView
+from contextlib import contextmanager
+
+from simulators.stripe.errors import ApiError
+from simulators.webhooks.events import Obj
+
+_INDEXED = frozenset(
+    {
+        "_subscription",
+        "charge",
+        "customer",
+        "invoice",
+        "payment_intent",
+        "product",
+        "subscription",
+    }
+)
+
+AgendaKey = tuple[str, str]
+"""(what to do, id of the object to do it to)"""
+
+
+class Store:
+    """Holds every object by kind (its ``object`` field) and id, in order of creation."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[str, Obj]] = {}
+        self._index: dict[tuple[str, str, str], dict[str, None]] = {}
+        self._undo: list[Callable[[], object]] = []
+        self._depth = 0
+        self._agenda: dict[AgendaKey, int] = {}
+        self._heap: list[tuple[int, int, AgendaKey]] = []
+        self._sequence = itertools.count()
+
+    def insert(self, obj: Obj) -> Obj:
+        """Add a new object and return it."""
+        self._table(obj["object"])[obj["id"]] = obj
+        self._reindex(obj, obj.keys(), add=True)
+        self._undo.append(lambda: self._drop(obj))
+        return obj
+
+    def set(self, obj: Obj, **fields: object) -> Obj:
+        """Change top-level fields of a stored object; nested values are replaced, not edited."""
+        before = {key: obj[key] for key in fields if key in obj}
+        added = [key for key in fields if key not in obj]
+
+        def restore() -> None:
+            self._reindex(obj, fields.keys(), add=False)
+            for key in added:
+                del obj[key]
+            obj.update(before)
+            self._reindex(obj, fields.keys(), add=True)
+
+        self._reindex(obj, fields.keys(), add=False)
+        obj.update(fields)
+        self._reindex(obj, fields.keys(), add=True)
+        self._undo.append(restore)
+        return obj
+
+    def delete(self, obj: Obj) -> None:
+        """Remove an object; only children of something else are ever truly removed."""
+        self._drop(obj)
+
+        def restore() -> None:
+            self._table(obj["object"])[obj["id"]] = obj
+            self._reindex(obj, obj.keys(), add=True)
+
+        self._undo.append(restore)
+
+    def get(self, kind: str, object_id: str) -> Obj | None:
+        """Return the object of that kind and id, if there is one."""
+        return self._table(kind).get(object_id)
+
+    def all(self, kind: str) -> list[Obj]:
+        """Return every object of a kind, oldest first."""
+        return list(self._table(kind).values())
+
+    def where(self, kind: str, field: str, value: str) -> list[Obj]:
+        """Return the objects of a kind that refer to `value` in `field`, oldest first."""
+        assert field in _INDEXED, field  # noqa: S101 - a field outside the index finds nothing
+        table = self._table(kind)
+        return [table[object_id] for object_id in self._index.get((kind, field, value), ())]
+
+    def schedule(self, action: str, object_id: str, at: int | None) -> None:
+        """Do `action` to the object at `at`, in place of what was planned; None cancels."""
+        key = (action, object_id)
+        before = self._agenda.get(key)
+        self._undo.append(lambda: self._plan(key, before))
+        self._plan(key, at)
+
+    def next_due(self) -> int | None:
+        """Return when the next planned action falls due."""
+        while self._heap and self._agenda.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: int) -> AgendaKey | None:
+        """Take the earliest action that is due at `now`; those of one moment in plan order."""
+        due = self.next_due()
+        if due is None or due > now:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._agenda[key]
+        self._undo.append(lambda: self._plan(key, due))
+        return key
+
+    def on_undo(self, action: Callable[[], object]) -> None:
+        """Have something outside the tables undone too, if the transaction fails."""
+        self._undo.append(action)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all changes made inside, or none when an error leaves it.
+
+        An `ApiError` that keeps its effects (a declined card) leaves them in place.
+        """
+        mark = len(self._undo)
+        self._depth += 1
+        try:
+            yield
+        except BaseException as error:
+            if not (isinstance(error, ApiError) and error.keeps_effects):
+                while len(self._undo) > mark:
+                    self._undo.pop()()
+            raise
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._undo.clear()
+
+    def _table(self, kind: str) -> dict[str, Obj]:
+        return self._tables.setdefault(kind, {})
+
+    def _plan(self, key: AgendaKey, at: int | None) -> None:
+        if at is None:
+            self._agenda.pop(key, None)
+        else:
+            self._agenda[key] = at
+            heapq.heappush(self._heap, (at, next(self._sequence), key))
+
+    def _drop(self, obj: Obj) -> None:
+        self._reindex(obj, obj.keys(), add=False)
+        del self._table(obj["object"])[obj["id"]]
+
+    def _reindex(self, obj: Obj, fields: KeysView[str], *, add: bool) -> None:
+        """Enter the object under those indexed fields that hold an id, or take it out."""
+        for field in _INDEXED & fields:
+            value = obj.get(field)
+            if not isinstance(value, str):
+                continue
+            entry = self._index.setdefault((obj["object"], field, value), {})
+            if add:
+                entry[obj["id"]] = None
+            else:
+                entry.pop(obj["id"], None)
