@@ -1,0 +1,51 @@
+"""`python -m simulators.billing serve | migrate`. Everything else comes from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from simulators.billing import logs, serving
+from simulators.billing.environment import ProductionRefusedError
+from simulators.billing.serving import NotMigratedError
+from simulators.billing.settings import SettingsError, load_settings
+from simulators.billing.storage import migrate
+from simulators.billing.storage.database import Database
+
+_CANNOT_RUN = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; give the exit status: 0, or 2 when it cannot run."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+        logs.configure(settings.log_level)
+        if options.command == "migrate":
+            database = Database(settings.database_url)
+            migrate.upgrade(database)
+            migrate.mark(database, settings.environment)
+            database.dispose()
+        else:
+            core = serving.build_core(settings)
+            serving.serve(core, serving.listening_socket(options.host, options.port, options.fd))
+    except (SettingsError, ProductionRefusedError, NotMigratedError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _CANNOT_RUN
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m simulators.billing", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="bring the database to the newest revision")
+    serve = commands.add_parser("serve", help="serve the API")
+    serve.add_argument("--host", default="127.0.0.1")
+    place = serve.add_mutually_exclusive_group()
+    place.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    place.add_argument("--fd", type=int, help="a bound and listening socket to inherit")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

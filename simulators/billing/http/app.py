@@ -1,0 +1,57 @@
+"""Puts the application together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from simulators.billing.http import (
+    billing,
+    customers,
+    errors,
+    health,
+    reports,
+    test_controls,
+    webhooks,
+)
+from simulators.billing.http.door import Door
+from simulators.billing.http.lane import StripeLane
+from simulators.billing.worker.loop import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from simulators.billing.core import Core
+
+
+def create_app(core: Core) -> FastAPI:
+    """Make the ASGI application of a service; its worker lives as long as it does."""
+    app = FastAPI(
+        title="Reference billing service",
+        version="1",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.core = core
+    app.state.worker = Worker(core)
+    app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
+    for module in (customers, billing, reports, webhooks, health):
+        app.include_router(module.router)
+    if core.settings.test_control_token is not None:
+        app.include_router(test_controls.router)
+    errors.install(app)
+    app.add_middleware(Door)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.worker.start()
+    yield
+    app.state.worker.stop()
+    app.state.lane.close()
+    app.state.core.database.dispose()

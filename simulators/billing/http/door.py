@@ -1,0 +1,172 @@
+"""The door: every request gets an id and a log line, and no big body or card number gets in.
+
+Plain ASGI, so that a refused body never reaches a parser, a record or a log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from simulators.billing.http.errors import document
+from simulators.billing.identifiers import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("billing.http")
+
+BODY_MAX = 64 * 1024
+WEBHOOK_BODY_MAX = 1024 * 1024
+WEBHOOK_PATH = "/api/webhooks/stripe"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_CARD_FIELDS = frozenset({"card", "card_number", "number", "pan", "cvc", "cvv", "cvc2", "cvv2"})
+# A number as printed on a card, alone or grouped; never a piece of a longer word such as a UUID.
+_CARD_NUMBER = re.compile(
+    r"(?<![\w-])(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{5})"
+    r"(?![\w-])"
+)
+
+
+class Door:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        seen = _Seen(send, request_id)
+        started = time.perf_counter()
+        try:
+            await self._admit(scope, receive, seen)
+        finally:
+            route = scope.get("route")
+            log.info(
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                # The template, not the path: a path can hold anything.
+                route=getattr(route, "path", None),
+                status=seen.status,
+                code=state.get("code"),
+                customer_id=state.get("customer_id"),
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+
+    async def _admit(self, scope: Scope, receive: Receive, send: _Seen) -> None:
+        is_webhook = scope["path"] == WEBHOOK_PATH
+        body = await _body(receive, WEBHOOK_BODY_MAX if is_webhook else BODY_MAX)
+        if body is None:
+            refusal = document(413, "body_too_large", "The body is too large.")
+            await refusal(scope, receive, send)
+            return
+        if not is_webhook and (_has_card(body) or _has_card_header(scope)):
+            scope["state"]["code"] = "raw_card_data_rejected"
+            refusal = document(
+                422,
+                "raw_card_data_rejected",
+                "Card numbers and codes are not taken here; send a token of Stripe's.",
+                request_id=send.request_id,
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+
+class _Seen:
+    """Passes a response on, with the request's id, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    told = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return told if _REQUEST_ID.fullmatch(told) else new_id("req")
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """Read the whole body; None if it is larger than the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+def _has_card(body: bytes) -> bool:
+    if not body:
+        return False
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return any(_is_card(text) for text in [body.decode("latin-1")])
+    return any(_leaves(parsed))
+
+
+def _leaves(root: object) -> Iterator[bool]:
+    """Tell of each place in a JSON document whether it holds card data."""
+    stack: list[Any] = [root]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            yield from (str(name).lower() in _CARD_FIELDS for name in value)
+            stack.extend(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+        elif isinstance(value, (str, int)):
+            yield _is_card(str(value))
+
+
+def _has_card_header(scope: Scope) -> bool:
+    key = dict(scope["headers"]).get(b"idempotency-key", b"").decode("latin-1")
+    return _is_card(key)
+
+
+def _is_card(text: str) -> bool:
+    matches = (re.sub(r"\D", "", found.group()) for found in _CARD_NUMBER.finditer(text))
+    return any(_passes_luhn(digits) for digits in matches)
+
+
+def _passes_luhn(digits: str) -> bool:
+    doubled = (int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits)))
+    return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0  # noqa: PLR2004  # Luhn's own nine

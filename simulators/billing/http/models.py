@@ -1,0 +1,337 @@
+"""The shapes of requests and replies, as OpenAPI shows them. README.md explains them one by one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+_EMAIL = re.compile(
+    r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\]\\]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?"
+)
+
+Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Token = Annotated[str, StringConstraints(max_length=100, pattern=r"^(pm|tok|card)_[A-Za-z0-9_]+$")]
+FixId = Annotated[
+    str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@#+-]*$")
+]
+Plan = Literal["trial", "payg", "pro"]
+
+
+class _Body(BaseModel):
+    """A request's body: what is not documented is refused, so nobody sets a plan or a price."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OnboardBody(_Body):
+    """A new customer."""
+
+    email: Annotated[str, StringConstraints(max_length=254)] = Field(examples=["ada@example.com"])
+    name: Text | None = Field(default=None, examples=["Ada"])
+    source: Literal["direct", "gh_marketplace"] = "direct"
+    installation_id: Annotated[
+        str | None, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    ] = None
+
+    @field_validator("email")
+    @classmethod
+    def _normalised(cls, value: str) -> str:
+        """Bring an e-mail into the one form under which it is known."""
+        email = unicodedata.normalize("NFC", value.strip()).lower()
+        domain = email.rpartition("@")[2]
+        if not _EMAIL.fullmatch(email) or ".." in email or "." not in domain.strip("."):
+            raise ValueError("not an e-mail address")
+        return email
+
+
+class PaymentMethodBody(_Body):
+    """A card by Stripe's name for it, and its holder's consent to be billed."""
+
+    payment_method: Token = Field(examples=["pm_card_visa"])
+    billing_consent: bool = False
+
+
+class PlanBody(_Body):
+    """The plan to move to."""
+
+    plan: Plan
+
+
+class SubscribeBody(_Body):
+    """A subscription to pro."""
+
+    plan: Literal["pro"] = "pro"
+    quantity: int = Field(default=1, ge=1, le=1000)
+
+
+class QuantityBody(_Body):
+    """A new quantity."""
+
+    quantity: int = Field(ge=1, le=1000)
+
+
+class FixBody(_Body):
+    """One deployed fix."""
+
+    fix_id: FixId = Field(examples=["fix-1"])
+    repository: Text | None = Field(default=None, examples=["ada/engine"])
+
+
+class ClockBody(_Body):
+    """The time to move to."""
+
+    to: int = Field(ge=0, le=2**33)
+
+
+class DrainBody(_Body):
+    """How long to wait for background work."""
+
+    deadline_s: Annotated[float, Field(strict=False, ge=0, le=120)] = 5.0
+
+
+class ProblemDocument(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:billing:problem:no_billing_info"])
+    title: str = Field(examples=["Payment Required"])
+    status: int = Field(examples=[402])
+    detail: str = Field(examples=["No credits are left and no payment method is on file."])
+    code: str = Field(examples=["no_billing_info"])
+    request_id: str | None = None
+
+
+class Onboarded(BaseModel):
+    """A new customer, with the key that is shown this once."""
+
+    customer_id: str
+    stripe_customer_id: str
+    api_key: str
+    credit_balance: int
+    source: str
+
+
+class CustomerView(BaseModel):
+    """A customer."""
+
+    customer_id: str
+    stripe_customer_id: str
+    email: str
+    name: str | None
+    source: str
+    plan: Plan
+    status: Literal["active", "past_due", "closed"]
+    credit_balance: int
+    has_billing: bool
+    created_at: int
+    closed_at: int | None
+
+
+class CardView(BaseModel):
+    """A payment method on file."""
+
+    payment_method_id: str
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    is_default: bool
+    created_at: int
+
+
+class CardAdded(CardView):
+    """A payment method that was added, and what it brought."""
+
+    credit_balance: int
+    credits_granted: int
+
+
+class CardList(BaseModel):
+    """The payment methods on file, newest first."""
+
+    data: list[CardView]
+
+
+class CardRemoved(BaseModel):
+    """A payment method that is gone."""
+
+    payment_method_id: str
+    removed: bool
+
+
+class SubscriptionView(BaseModel):
+    """A subscription; `status` is Stripe's."""
+
+    subscription_id: str
+    plan: Plan
+    quantity: int
+    status: str
+    current_period_start: int | None
+    current_period_end: int | None
+    cancel_at_period_end: bool
+    ends_at: int | None
+    ended_at: int | None
+
+
+class FixTracked(BaseModel):
+    """A fix that was paid for, by a credit or a charge."""
+
+    fix_id: str
+    outcome: Literal["credit", "charged"]
+    charged_minor: int
+    currency: str
+    payment_id: str | None
+    credit_balance: int
+    plan: Plan
+
+
+class Transaction(BaseModel):
+    """An entry of the ledger."""
+
+    id: str
+    sequence: int
+    amount: int
+    balance_after: int
+    source: str
+    cause: str
+    metadata: dict[str, Any]
+    created_at: int
+
+
+class PeriodView(BaseModel):
+    """What was used in the current period."""
+
+    start: int
+    end: int
+    fixes: int
+    charged_minor: int
+    currency: str
+
+
+class UsageView(BaseModel):
+    """Where a customer stands."""
+
+    customer_id: str
+    plan: Plan
+    status: str
+    credit_balance: int
+    owed_credits: int
+    period: PeriodView
+    monthly_credits: int
+    rollover_cap: int
+    next_fix_price_minor: int | None
+    overage_price_minor: int
+    currency: str
+    warning: Literal["low_credits", "out_of_credits_no_billing"] | None
+    latest_transactions: list[Transaction]
+
+
+class PaymentView(BaseModel):
+    """A movement of money."""
+
+    id: str
+    kind: Literal["charge", "refund", "dispute"]
+    amount_minor: int
+    currency: str
+    cause: str
+    stripe_id: str
+    payment_intent: str | None
+    parent_id: str | None
+    plan: str
+    state: Literal["succeeded", "partially_refunded", "refunded", "disputed"] | None
+    created_at: int
+
+
+class AttemptView(BaseModel):
+    """A fix that was asked for."""
+
+    id: str
+    fix_id: str
+    attempt: int
+    repository: str | None
+    outcome: Literal["pending", "credit", "charged", "refused"]
+    reason: str | None
+    amount_minor: int
+    currency: str
+    created_at: int
+
+
+class InvoiceView(BaseModel):
+    """An invoice."""
+
+    id: str
+    status: str
+    billing_reason: str | None
+    subscription_id: str | None
+    amount_due_minor: int
+    amount_paid_minor: int
+    currency: str
+    credits_granted: int
+    period_start: int
+    period_end: int
+    created_at: int
+
+
+class _Page(BaseModel):
+    """A page, and where the next one starts."""
+
+    has_more: bool
+    next_cursor: str | None
+
+
+class TransactionPage(_Page):
+    """A page of the ledger."""
+
+    data: list[Transaction]
+
+
+class PaymentPage(_Page):
+    """A page of payments."""
+
+    data: list[PaymentView]
+
+
+class AttemptPage(_Page):
+    """A page of fix attempts."""
+
+    data: list[AttemptView]
+
+
+class InvoicePage(_Page):
+    """A page of invoices."""
+
+    data: list[InvoiceView]
+
+
+class Received(BaseModel):
+    """An event that is stored."""
+
+    received: bool
+    duplicate: bool
+
+
+class Standing(BaseModel):
+    """Whether the service is up."""
+
+    status: Literal["ok", "ready"]
+
+
+class Now(BaseModel):
+    """The service's time."""
+
+    now: int
+
+
+class Drained(BaseModel):
+    """Whether background work is done."""
+
+    settled: bool
+    pending: int
+
+
+class Purged(BaseModel):
+    """A customer that is gone."""
+
+    purged: bool

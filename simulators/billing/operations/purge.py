@@ -1,0 +1,64 @@
+"""Removes a test customer without trace; the one way past the append-only triggers."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete
+
+from simulators.billing.core import Answer, Core
+from simulators.billing.operations.accounts import email_digest
+from simulators.billing.problems import Refusal, not_found
+from simulators.billing.storage.database import locked_customer
+from simulators.billing.storage.tables import (
+    ApiKey,
+    CreditTransaction,
+    Customer,
+    Debt,
+    EarnedGrant,
+    FixAttempt,
+    IdempotencyRecord,
+    Invoice,
+    OutboxEmail,
+    Payment,
+    PaymentMethod,
+    PurgePermit,
+    Subscription,
+)
+from simulators.billing.stripe_gateway.errors import GatewayError
+
+_BELONGINGS = (
+    ApiKey,
+    CreditTransaction,
+    Debt,
+    FixAttempt,
+    IdempotencyRecord,
+    Invoice,
+    OutboxEmail,
+    Payment,
+    PaymentMethod,
+    Subscription,
+)
+
+
+def purge(core: Core, customer_id: str) -> Answer:
+    """Delete a customer of the test domains, here and at Stripe."""
+    with core.database.read() as session:
+        customer = session.get(Customer, customer_id)
+    if customer is None:
+        raise not_found()
+    if customer.email.rpartition("@")[2] not in core.settings.test_email_domains:
+        raise Refusal(409, "not_a_test_customer", "Only customers of the test domains are purged.")
+    try:
+        core.stripe.customers.delete(customer.stripe_customer_id)
+    except GatewayError:
+        # Best effort: a test's leftovers at Stripe bill nobody.
+        pass
+    with core.database.write() as session:
+        locked_customer(session, customer_id)
+        session.add(PurgePermit(customer_id=customer_id, created_at=core.clock.now()))
+        session.flush()
+        for table in _BELONGINGS:
+            session.execute(delete(table).where(table.customer_id == customer_id))
+        digest = email_digest(core, customer.email)
+        session.execute(delete(EarnedGrant).where(EarnedGrant.email_digest == digest))
+        session.execute(delete(Customer).where(Customer.id == customer_id))
+    return Answer(200, {"purged": True})

@@ -1,0 +1,57 @@
+"""Refunds and disputes: the money is written down, and the credits that it bought go back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import select
+
+from simulators.billing import books, ledger
+from simulators.billing.domain import credits
+from simulators.billing.operations.invoicing import UnknownCustomerError
+from simulators.billing.storage.database import locked_customer
+from simulators.billing.storage.tables import Invoice
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from simulators.billing.core import Core
+    from simulators.billing.storage.tables import Payment
+    from simulators.billing.stripe_gateway.facts import Movement
+
+
+def level_refunds(core: Core, charge: str) -> None:
+    """Bring the books level with Stripe for every refund of a charge."""
+    for refund in core.stripe.charges.refunds_of(charge):
+        _reverse(core, refund, "refund")
+
+
+def level_dispute(core: Core, dispute: str) -> None:
+    """Write down a dispute, which takes the money away at once."""
+    _reverse(core, core.stripe.charges.dispute(dispute), "dispute")
+
+
+def _reverse(core: Core, reversal: Movement, kind: Literal["refund", "dispute"]) -> None:
+    now = core.clock.now()
+    with core.database.write() as session:
+        parent = books.by_stripe_id(session, str(reversal.parent))
+        if parent is None:
+            raise UnknownCustomerError
+        locked_customer(session, parent.customer_id)
+        if books.by_stripe_id(session, reversal.stripe_id) is not None:
+            return
+        lost_before = books.lost_minor(session, parent)
+        books.record_reversal(session, parent, reversal, kind, now)
+        units = credits.units_lost(
+            _units_bought(session, parent),
+            parent.amount_minor,
+            lost_before,
+            reversal.amount_minor,
+        )
+        ledger.take_back(session, parent.customer_id, units, cause=reversal.stripe_id, at=now)
+
+
+def _units_bought(session: Session, charge: Payment) -> int:
+    """Give the credits that a charge bought: an invoice's, or the one of a single fix."""
+    invoice = session.scalar(select(Invoice).where(Invoice.id == charge.cause))
+    return invoice.credits_granted if invoice is not None else 1

@@ -1,0 +1,1 @@
+"""The database: its schema, its guards, and the two kinds of transaction."""

@@ -1,0 +1,81 @@
+"""Charges for single fixes, and what takes a charge back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulators.billing.stripe_gateway import facts
+from simulators.billing.stripe_gateway.calls import PAGE, Caller, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import stripe
+
+
+class ChargeCalls:
+    """Payment intents, refunds and disputes."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def charge(self, order: facts.ChargeOrder) -> facts.Intent:
+        """Charge a card that is on file, now and without its holder present."""
+        create = self._caller.v1.payment_intents.create
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": order.amount_minor,
+            "currency": self._caller.settings.currency,
+            "customer": order.stripe_customer_id,
+            "payment_method": order.payment_method,
+            "confirm": True,
+            "off_session": True,
+            "metadata": self._caller.metadata(
+                customer_id=order.customer_id, fix_id=order.fix_id, ledger_id=order.attempt_id
+            ),
+        }
+        made = self._caller.call(lambda: create(params, {"idempotency_key": order.key}))
+        return read(facts.intent, made)
+
+    def find_charge(self, stripe_customer_id: str, attempt_id: str) -> facts.Intent | None:
+        """Look an attempt's payment intent up by customer and metadata."""
+        listing = self._caller.v1.payment_intents.list
+        params: stripe.params.PaymentIntentListParams = {
+            "customer": stripe_customer_id,
+            "limit": PAGE,
+        }
+
+        def find() -> facts.Intent | None:
+            pages = (read(facts.intent, each) for each in listing(params).auto_paging_iter())
+            return next((each for each in pages if each.attempt_id == attempt_id), None)
+
+        return self._caller.call(find)
+
+    def intent(self, payment_intent: str) -> facts.Intent:
+        """Fetch a payment intent."""
+        retrieve = self._caller.v1.payment_intents.retrieve
+        return read(facts.intent, self._caller.call(lambda: retrieve(payment_intent)))
+
+    def cancel_intent(self, payment_intent: str) -> facts.Intent:
+        """Cancel a payment intent that its customer never completed."""
+        cancel = self._caller.v1.payment_intents.cancel
+        return read(facts.intent, self._caller.call(lambda: cancel(payment_intent)))
+
+    def refunds_of(self, charge: str) -> Sequence[facts.Movement]:
+        """List the refunds of a charge that went through, oldest first."""
+        listing = self._caller.v1.refunds.list
+
+        def read_all() -> list[facts.Movement]:
+            pages = listing({"charge": charge, "limit": PAGE}).auto_paging_iter()
+            return [
+                facts.Movement(each.id, each.amount, each.currency, parent=charge)
+                for each in pages
+                if each.status == "succeeded"
+            ]
+
+        return self._caller.call(read_all)[::-1]
+
+    def dispute(self, dispute_id: str) -> facts.Movement:
+        """Fetch a dispute."""
+        found = self._caller.call(lambda: self._caller.v1.disputes.retrieve(dispute_id))
+        charge = facts.required(found.charge)
+        return facts.Movement(found.id, found.amount, found.currency, parent=charge)
