@@ -104,14 +104,9 @@ class Holder:
 
     def payments(self) -> list[tuple[str, int, str]]:
         """Give the payments as the journal tells them."""
-        return sorted(
-            (
-                item["charge"],
-                int(item["amount"]["value"].replace(".", "")),
-                item["amount"]["currency"],
-            )
-            for item in self.get("/payments", limit="100")["items"]
-        )
+        listed = self.get("/payments", limit="100")["items"]
+        amounts = [(item["charge"], *item["amount"].values()) for item in listed]
+        return sorted((charge, int(value.replace(".", "")), eur) for charge, value, eur in amounts)
 
 
 def eventually(read: Callable[[], Value], enough: Callable[[Value], bool]) -> Value:
@@ -227,10 +222,8 @@ def test_beyond_the_units_each_parcel_is_charged_as_stripe_tells_it(holder: Hold
     assert [amount for _, amount, _ in holder.payments()] == [1250, 1250]
     assert holder.get()["data"]["tariff"] == "metered"
     newest = holder.get("/wallet/entries", order="newest", per_page="2", page="1")["items"]
-    assert [(e["units"], e["balance"], e["source"]) for e in newest] == [
-        (-1, 0, "spent"),
-        (1, 1, "bought"),
-    ]
+    told = [(e["units"], e["balance"], e["source"]) for e in newest]
+    assert told == [(-1, 0, "spent"), (1, 1, "bought")]
 
 
 def test_a_reference_has_one_effect_however_often_it_is_sent(holder: Holder) -> None:
@@ -239,9 +232,8 @@ def test_a_reference_has_one_effect_however_often_it_is_sent(holder: Holder) -> 
     holder.send("fill", pieces=5)
     with ThreadPoolExecutor(8) as pool:
         settled = list(pool.map(lambda _: holder.send("same"), range(8)))
-    assert {(parcel["state"], parcel["charged"]["value"]) for parcel in settled} == {
-        ("billed", "12.50")
-    }
+    told = {(parcel["state"], parcel["charged"]["value"]) for parcel in settled}
+    assert told == {("billed", "12.50")}
     assert len(holder.town.journal(holder.customer)) == len(holder.payments()) == 1
     other = holder.post("/parcels", {"parcel[reference]": "same", "parcel[pieces]": "2"})
     assert reason(other) == (409, "reference_in_use")
@@ -315,6 +307,20 @@ def invoice_events(holder: Holder) -> list[dict[str, Any]]:
         if event["type"] in ("invoice.paid", "invoice.payment_succeeded")
         and event["data"]["object"]["customer"] == holder.customer
     ]
+
+
+def test_a_renewed_month_keeps_four_units_and_adds_twenty(holder: Holder) -> None:
+    """Of the units left at a renewal four stay, the rest lapse; the paid month adds twenty."""
+    holder.add_card()
+    holder.post("/contracts", {"contract[tariff]": "business"})
+    eventually(holder.units, lambda units: units == 25)
+    month_later = holder.town.stripe.get("/simulator/clock").json()["now"] + 32 * 86_400
+    holder.town.stripe.post("/simulator/clock", json={"to": month_later}).raise_for_status()
+    assert eventually(holder.units, lambda units: units != 25) == 24
+    newest = holder.get("/wallet/entries", order="newest", per_page="2")["items"]
+    assert [(e["units"], e["source"]) for e in newest] == [(20, "tariff_paid"), (-21, "lapsed")]
+    assert holder.payments() == holder.town.journal(holder.customer)
+    assert [amount for _, amount, _ in holder.payments()] == [24000, 24000]
 
 
 def test_an_ended_contract_leaves_the_units_and_metered_prices(holder: Holder) -> None:
