@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STRIPE_API_BASE = "https://api.stripe.com"
 _TIMEOUT_S = 20.0
+_SIMULATOR_KEY = "sk_test_harness_reads_events"  # any key of a test will do there
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Provider(Protocol):
         """Wait until no webhook is outstanding; None where the provider cannot tell."""
         ...
 
+    def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
+        """Read the latest events of one type that concern a customer. Raises `ProviderError`."""
+        ...
+
 
 def provider_of(section: PaymentProvider | None) -> Provider | None:
     """Give the provider that a profile names, or None. Raises `ProviderError`."""
@@ -109,6 +114,10 @@ class SimulatorProvider:
         answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
         return bool(answer["settled"])
 
+    def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
+        """Read a customer's events, by Stripe's own API."""
+        return StripeProvider(_SIMULATOR_KEY, self._url).events(customer, kind)
+
 
 class StripeProvider:
     """Reads Stripe's test mode, by a key that may be restricted to reading charges and refunds."""
@@ -130,6 +139,11 @@ class StripeProvider:
         """Tell nothing: Stripe does not say when its webhooks have all arrived."""
         return None
 
+    def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
+        """Read a customer's events among the last of this type; Stripe keeps them 30 days."""
+        page = self._page("events", {"type": kind})
+        return [e for e in page["data"] if e["data"]["object"].get("customer") == customer]
+
     def _refunds(self, charge: Mapping[str, Any]) -> Iterator[Movement]:
         if not charge["amount_refunded"]:
             return
@@ -140,15 +154,14 @@ class StripeProvider:
         after: dict[str, str] = {}
         more = True
         while more:
-            page = _ask(
-                "GET",
-                f"{self._base}/v1/{resource}",
-                params={**query, "limit": "100", **after},
-                headers=self._headers,
-            )
+            page = self._page(resource, {**query, **after})
             yield from page["data"]
             more = page["has_more"] and bool(page["data"])
             after = {"starting_after": page["data"][-1]["id"]} if page["data"] else {}
+
+    def _page(self, resource: str, query: Mapping[str, str]) -> Any:
+        url = f"{self._base}/v1/{resource}"
+        return _ask("GET", url, params={**query, "limit": "100"}, headers=self._headers)
 
 
 def _ask(method: str, url: str, *, timeout_s: float = _TIMEOUT_S, **request: Any) -> Any:

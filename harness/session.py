@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _READ_TRIES = 3
 _READ_PAUSE_S = 0.2
+_POLL_FIRST_S = 0.02
+_POLL_MAX_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,28 @@ class Session:
         _expect("refused", operation, outcome)
         if code is not None and outcome.code != code:
             raise AssertionError(f"{operation} was {outcome}, where {code!r} is due")
+        return outcome
+
+    def until(
+        self,
+        condition: Callable[[Outcome], bool],
+        operation: str,
+        /,
+        *,
+        deadline_s: float = 10.0,
+        **arguments: Any,
+    ) -> Outcome:
+        """Read again and again until the condition holds; raises `Unknown` at the deadline.
+
+        For what a webhook or a background job brings: that it has not come yet is no failure.
+        """
+        ends_at = time.monotonic() + deadline_s
+        pause_s = _POLL_FIRST_S
+        while not condition(outcome := self.ok(operation, **arguments)):
+            if time.monotonic() > ends_at:
+                raise Unknown(f"{operation} did not come to what is due within {deadline_s:g} s")
+            self._wait(pause_s)
+            pause_s = min(pause_s * 2, _POLL_MAX_S)
         return outcome
 
     def _try(

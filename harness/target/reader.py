@@ -44,7 +44,7 @@ class ProfileFile:
         filled = _substitute(self.data, environment, self.name, "", problems)
         if problems:
             raise ProfileError(problems)
-        profile = _validated(self.name, filled)
+        profile = _validated(self.name, filled, [])
         return profile, frozenset(_secrets(self.data, environment))
 
 
@@ -59,11 +59,11 @@ def read_profile(path: Path, name: str | None = None) -> ProfileFile:
         raise ProfileError([Problem(label, "(file)", "text in UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
         raise ProfileError([Problem(label, "(file)", f"TOML ({error})")]) from None
-    return ProfileFile(label, data, _validated(label, data))
+    return ProfileFile(label, data, _validated(label, data, list(_cross_checks(label, data))))
 
 
-def _validated(label: str, data: Mapping[str, Any]) -> Profile:
-    problems = list(_cross_checks(label, data))
+def _validated(label: str, data: Mapping[str, Any], problems: list[Problem]) -> Profile:
+    """Give the profile, or raise all problems: those found before, and those of its keys."""
     profile: Profile | None = None
     try:
         profile = Profile.model_validate(data)

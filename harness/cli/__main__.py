@@ -1,0 +1,5 @@
+"""`python -m harness.cli`, for where the console script is not on the PATH."""
+
+from harness.cli import main
+
+main()

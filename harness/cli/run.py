@@ -1,0 +1,175 @@
+"""`billing-harness run`: every suite against a target, one verdict."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from harness.cli.console import COLOURS, errors, output
+from harness.errors import HarnessError, TargetError
+from harness.report.write import prepare_file, write_whole
+from harness.settings import RunSettings, run_settings
+
+if TYPE_CHECKING:
+    from harness.report.results import RunResults
+
+_FINDINGS_SHOWN = 12
+_RUN_INI = Path(__file__).parents[1] / "run.ini"
+
+
+def run(
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="A target: a name, a profile's FILE.toml, or module:Class.", metavar="TARGET"
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this suite only; may be given several times.", metavar="NAME"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("-n", "--workers", help="Run the tests in N processes.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat the choices of an earlier run.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="The report's folder [default: reports/latest].")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
+    ] = None,
+) -> int:
+    """Run the suites against a target and give one verdict.
+
+    Without a target, the reference billing service is started on this machine, with a Stripe
+    simulator beside it.
+
+    Try it: billing-harness run
+
+    On your own API: billing-harness run --target acme.toml --suite security --json out.json
+    """
+    settings = run_settings(
+        target=target,
+        suites=tuple(suite) if suite else None,
+        workers=workers,
+        seed=seed,
+        report=report,
+        json_file=json_file,
+    )
+    try:
+        return _run(settings)
+    except HarnessError as error:
+        _write_refusal(settings, error)
+        raise
+
+
+def _run(settings: RunSettings) -> int:
+    from harness.cli.progress import Progress
+    from harness.conductor import Conductor
+
+    chosen = _chosen(settings.suites)
+    if settings.json_file:
+        prepare_file(settings.json_file)
+    errors.print(f"starting {settings.target} …", style="dim")
+    with Conductor(settings) as conductor:
+        plan = conductor.plan
+        errors.print(
+            f"suites: {', '.join(chosen)} · seed {plan.seed} · run {plan.run_id}", style="dim"
+        )
+        with Progress() as progress:
+            _pytest(_arguments(settings, chosen), [conductor, progress])
+        errors.print("settling and judging the books …", style="dim")
+        results = conductor.conclude()
+    if settings.json_file:
+        data = json.dumps(results.to_json(), indent=2, default=str)
+        write_whole(settings.json_file, data + "\n")
+    _tell(results, settings)
+    return results.exit_status
+
+
+def _chosen(asked: tuple[str, ...]) -> list[str]:
+    """Give the suites to run. Raises `TargetError` for one that does not exist."""
+    known = suite_names()
+    wrong = [name for name in asked if name not in known]
+    if wrong:
+        raise TargetError(
+            f"there is no suite {', '.join(map(repr, wrong))}",
+            hint=f"Suites: {', '.join(known)}.",
+        )
+    return list(asked) or known
+
+
+def suite_names() -> list[str]:
+    """Name the suites that are installed, without importing any."""
+    found = importlib.util.find_spec("suites")
+    places = found.submodule_search_locations if found else None
+    folders = [entry for place in places or () for entry in Path(place).iterdir()]
+    return sorted(f.name for f in folders if (f / "__init__.py").is_file())
+
+
+def _arguments(settings: RunSettings, chosen: list[str]) -> list[str]:
+    arguments = [
+        *("-c", str(_RUN_INI), "--rootdir", str(_suites_root())),
+        *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:terminal"),
+        *("--confcutdir", str(_suites_root() / "suites"), "-p", "no:junitxml"),
+    ]
+    if settings.workers:
+        arguments += ["-p", "xdist.plugin", "-n", str(settings.workers)]
+    return [*arguments, "--pyargs", *(f"suites.{name}" for name in chosen)]
+
+
+def _suites_root() -> Path:
+    found = importlib.util.find_spec("suites")
+    if found is None or found.origin is None:
+        raise TargetError("the suites are not installed", hint="Install billing-harness anew.")
+    return Path(found.origin).parents[1]
+
+
+def _pytest(arguments: list[str], plugins: list[Any]) -> None:
+    """Run pytest in this process with no plugin but ours: others could change a verdict."""
+    import pytest
+
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    sys.dont_write_bytecode = True  # an installed package's folder may not be ours to write to
+    pytest.main(arguments, plugins=plugins)
+
+
+def _tell(results: RunResults, settings: RunSettings) -> None:
+    """Print the verdict, what is wrong, and where the rest stands."""
+    verdict = results.verdict
+    output.print(Text.assemble((verdict.upper(), COLOURS[verdict]), "  ", results.headline()))
+    for finding in results.findings[:_FINDINGS_SHOWN]:
+        output.print(Text.assemble(("  ✗ ", "red"), _finding_line(finding)))
+    if len(results.findings) > _FINDINGS_SHOWN:
+        output.print(f"  … and {len(results.findings) - _FINDINGS_SHOWN} more in the report")
+    for doubt in results.doubts:
+        output.print(Text.assemble(("  ? ", "yellow"), doubt))
+    page = (settings.report / "report.html").resolve()
+    output.print(f"{results.duration_s:.1f} s · seed {results.seed} · report: {page}", style="dim")
+
+
+def _finding_line(finding: dict[str, Any]) -> str:
+    from harness.money import spoken
+
+    amount = ""
+    if finding["amount_minor"] is not None and finding["currency"]:
+        amount = f" ({spoken(finding['amount_minor'], finding['currency'])})"
+    by = f" [{finding['operation']}, call {finding['call']}]" if finding["call"] else ""
+    who = f"{finding['customer']}: " if finding["customer"] else ""
+    return f"{who}{finding['message']}{amount}{by}"
+
+
+def _write_refusal(settings: RunSettings, error: HarnessError) -> None:
+    """Tell machines, too, that nothing could be proven and why."""
+    if settings.json_file is None or error.code == "report_unwritable":
+        return
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    data = json.dumps({"verdict": "unknown", "error": told}, indent=2)
+    write_whole(settings.json_file, data + "\n")

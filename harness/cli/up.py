@@ -1,0 +1,77 @@
+"""`billing-harness up`: a local stack that keeps running, for trying things out."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from harness.cli.console import errors, output
+from harness.errors import StackError
+from harness.naming import new_seed
+from harness.stack.stack import Stack, StackOptions
+
+_WATCH_S = 0.5
+
+
+def up(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON when it is ready.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="The billing service's port; 0 takes a free one.")] = 0,
+    stripe_port: Annotated[
+        int, typer.Option(help="The Stripe simulator's port; 0 takes a free one.")
+    ] = 0,
+    seed: Annotated[int | None, typer.Option(help="Repeat an earlier stack's ids.")] = None,
+) -> int:
+    """Start the Stripe simulator and the reference billing service, and keep them running.
+
+    Ctrl-C stops everything and leaves nothing behind. The keys that it prints were made for this
+    stack and open nothing else.
+    """
+    chosen = new_seed() if seed is None else seed
+    options = StackOptions(billing_port=port, stripe_port=stripe_port, seed=chosen)
+    if not as_json:
+        errors.print("starting the stack …", style="dim")
+    with Stack(options) as stack:
+        if as_json:
+            typer.echo(stack.addresses.to_json())
+        else:
+            _show(stack, chosen)
+        try:
+            _watch(stack)
+        except KeyboardInterrupt:
+            errors.print("stopping the stack …", style="dim")
+    return 0
+
+
+def _show(stack: Stack, seed: int) -> None:
+    addresses = stack.addresses
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in (
+        ("billing API", addresses.billing_url),
+        ("its documentation", addresses.api_docs_url),
+        ("operator key", addresses.operator_key),
+        ("Stripe simulator", addresses.stripe_url),
+        ("Stripe API key", addresses.stripe_api_key),
+        ("webhooks go to", addresses.webhook_url),
+        ("webhook secret", addresses.webhook_secret),
+        ("logs and database", addresses.folder),
+        ("seed", str(seed)),
+    ):
+        table.add_row(name, value)
+    output.print(table)
+    output.print("running; Ctrl-C stops it", style="dim")
+
+
+def _watch(stack: Stack) -> None:
+    """Wait until somebody stops the stack; raise `StackError` when a part of it dies."""
+    while not stack.dead():
+        time.sleep(_WATCH_S)
+    dead = stack.dead()[0]
+    raise StackError(
+        f"{dead.name} ended with status {dead.status}; the end of its log:\n{dead.log_tail}",
+        hint="Start it again; report this if it comes back.",
+    )

@@ -1,0 +1,229 @@
+"""Conducts a run: brings the target up, gathers what tests tell, judges once more at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError, HistoryError
+from harness.ground import Ground, Plan
+from harness.history import read_histories
+from harness.naming import new_run_id, new_seed
+from harness.operations import OPERATIONS
+from harness.pytest_plugin import CUSTOMERS, PLAN, PROPERTY
+from harness.report.results import Coverage, RunResults, TestResult
+from harness.report.write import prepare_folder, write_report, write_whole
+from harness.running import Running, died, first_customer, running
+from harness.session import Customer
+from harness.target.load import find_target
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from harness.checks.verdict import CheckVerdict
+    from harness.history import Record
+    from harness.settings import RunSettings
+
+_RANK = {"passed": 0, "skipped": 1, "unknown": 2, "failed": 3}
+
+
+class Conductor:
+    """A context manager around a run, and a pytest plugin within it.
+
+    Entering starts the target and makes a first customer; leaving stops everything. `conclude`
+    judges the merged history and writes the report.
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self.settings = settings
+        seed = new_seed() if settings.seed is None else settings.seed
+        self.plan = Plan(settings.target, seed, new_run_id(), str(settings.report))
+        self.interrupted = False
+        self.trouble: list[str] = []
+        self.customers: list[Customer] = []
+        self._tests: dict[str, dict[str, Any]] = {}
+        self._began = time.time()
+        self._undo = contextlib.ExitStack()
+        self._up = Running()
+        self._ground: Ground
+
+    def __enter__(self) -> Self:
+        """Start the target and find that it can be worked with."""
+        with contextlib.ExitStack() as undo:
+            source = find_target(self.plan.spec)
+            prepare_folder(self.settings.report)
+            self._up = undo.enter_context(running(source, self.plan.seed))
+            self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
+            self._ground = Ground.open(self.plan, "preflight")
+            undo.callback(self._ground.close)
+            first_customer(self._ground)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop what was started."""
+        self._undo.__exit__(kind, error, trace)
+
+    # pytest's hooks
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Hand the plan to the tests of this process."""
+        config.stash[PLAN] = self.plan
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand the plan to a worker, in memory."""
+        node.workerinput["harness_plan"] = self.plan.to_data()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        """Take a worker's customers over, or note that it died with them."""
+        told = getattr(node, "workeroutput", {}).get("harness_customers")
+        if told is None:
+            if not self.interrupted:
+                self.trouble.append(f"the worker {node.gateway.id} died: {error or 'no word'}")
+            return
+        self.customers += [Customer(**customer) for customer in told]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the worst that a test's phases tell."""
+        told = dict(report.user_properties).get(PROPERTY)
+        if not isinstance(told, dict):
+            told = _crashed(report)
+        if told is None:
+            return
+        known = self._tests.setdefault(report.nodeid, {**told, "duration_s": 0.0})
+        duration_s = known["duration_s"] + report.duration
+        if _RANK[told["result"]] > _RANK[known["result"]]:
+            known |= told
+        known["duration_s"] = duration_s
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a suite that could not be read: what it would have found is not known."""
+        if report.failed:
+            self.trouble.append(f"{report.nodeid} could not be collected: {report.longreprtext}")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that a person stopped the run."""
+        self.interrupted = True
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Take over the customers of tests that ran in this process."""
+        made: list[Customer] = session.config.stash[CUSTOMERS]
+        self.customers += made
+
+    # the end
+
+    def conclude(self) -> RunResults:
+        """Judge the merged history, write the report, and give the results."""
+        dead = died(self._up)
+        if dead:
+            self.trouble.append(f"the stack did not last: {dead}")
+        history = self._merge()
+        results = RunResults(
+            target=self._ground.target.profile.target.name,
+            seed=self.plan.seed,
+            run_id=self.plan.run_id,
+            started_at=self._began,
+            duration_s=time.time() - self._began,
+            tests=tuple(_result(test, told) for test, told in sorted(self._tests.items())),
+            checks=tuple(self._judge(history)),
+            coverage=_coverage(self._ground.target.operations, history, self._tests),
+            customers=len(self.customers),
+            trouble=tuple(self.trouble),
+            interrupted=self.interrupted,
+            files={"history": "history.jsonl", "junit": "junit.xml", "json": "report.json"},
+        )
+        write_report(results, Path(self.plan.folder), self._ground.redactor)
+        return results
+
+    def _judge(self, history: list[Record]) -> list[CheckVerdict]:
+        """Judge everything once more: what went wrong between tests shows only here."""
+        for customer in self.customers:
+            self._ground.redactor.add(customer.credential)
+        try:
+            return self._ground.judge().judge(self.customers, history)
+        except HarnessError as error:
+            self.trouble.append(f"the books could not be judged: {error.message}")
+            return []
+
+    def _merge(self) -> list[Record]:
+        """Make one history of the workers' own, in the order of time."""
+        folder = Path(self.plan.folder)
+        parts = sorted(folder.glob("history-*.jsonl"))
+        try:
+            records = read_histories(parts)
+        except HistoryError as error:
+            self.trouble.append(error.message)
+            return []
+        write_whole(folder / "history.jsonl", "".join(_lines_in_order(parts)))
+        for part in parts:
+            part.unlink()
+        return records
+
+
+def _lines_in_order(parts: list[Path]) -> list[str]:
+    lines = [line for part in parts for line in part.read_text("utf-8").splitlines() if line]
+    whole = [line for line in lines if line.endswith("}")]
+
+    def moment(line: str) -> float:
+        fields = json.loads(line)
+        return float(fields.get("ended_at") or fields.get("began_at") or 0)
+
+    return [f"{line}\n" for line in sorted(whole, key=moment)]
+
+
+def _crashed(report: pytest.TestReport) -> dict[str, Any] | None:
+    """Tell of a test that could not tell of itself: its worker died in the middle."""
+    if not report.failed:
+        return None
+    return {
+        "title": report.nodeid,
+        "suite": report.nodeid.split("/")[1] if "/" in report.nodeid else "?",
+        "requirements": [],
+        "result": "unknown",
+        "reason": report.longreprtext.strip().splitlines()[-1] if report.longrepr else "crashed",
+        "findings": [],
+        "exchanges": [],
+    }
+
+
+def _result(test: str, told: dict[str, Any]) -> TestResult:
+    return TestResult(
+        id=test,
+        suite=told["suite"],
+        title=told["title"],
+        requirements=tuple(told["requirements"]),
+        result=told["result"],
+        duration_s=told["duration_s"],
+        reason=told["reason"],
+        findings=tuple(told["findings"]),
+        exchanges=tuple(told["exchanges"]),
+    )
+
+
+def _coverage(
+    mapped: frozenset[str], history: list[Record], tests: dict[str, dict[str, Any]]
+) -> Coverage:
+    seen = {record.operation for record in history if record.outcome.kind in {"ok", "refused"}}
+    tried = {
+        r for told in tests.values() if told["result"] != "skipped" for r in told["requirements"]
+    }
+    every = {r for told in tests.values() for r in told["requirements"]}
+    return Coverage(
+        mapped=tuple(name for name in OPERATIONS if name in mapped),
+        tried=tuple(name for name in OPERATIONS if name in seen),
+        requirements_tried=tuple(sorted(tried)),
+        requirements_skipped=tuple(sorted(every - tried)),
+    )

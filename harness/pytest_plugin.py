@@ -1,0 +1,291 @@
+"""The pytest side of the harness: options, markers, fixtures, and the judgement after each test.
+
+Loaded by name (`-p harness.pytest_plugin`, or a conftest's `pytest_plugins`), never by entry point,
+so that coverage sees its import. `billing-harness run` adds a `harness.conductor.Conductor`, which
+hands every process a plan; plain `pytest suites/…` starts the target in each process that needs it
+and judges each test, but writes no report. (PYTEST_DONT_REWRITE: the command line imports it first.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError, Unknown
+from harness.ground import Ground, Plan
+from harness.history import exchange_data
+from harness.naming import new_run_id, new_seed
+from harness.report.results import finding_data
+from harness.running import running
+from harness.session import Customer, Session
+from harness.target.load import find_target
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from harness.checks.verdict import CheckVerdict
+    from harness.target.profile import Catalog, Profile
+
+PLAN = pytest.StashKey[Plan]()
+CUSTOMERS = pytest.StashKey[list[Customer]]()
+FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
+PROPERTY = "harness"
+EXCHANGES_MAX = 12
+BODY_CHARS_MAX = 4000
+
+
+class BooksDoNotBalance(AssertionError):
+    """The test's customers were judged, and a check found a breach."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a run without the command line."""
+    group = parser.getgroup("billing-harness")
+    group.addoption(
+        "--target", default="reference", help="a target: a name, a profile's file, module:Class"
+    )
+    group.addoption("--harness-seed", type=int, default=None, help="repeat the choices of a run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers and take over the plan of the controlling process, if there is one."""
+    for line in (
+        "requirement(*ids): what a test is for, by the ids of standards and of our own",
+        "requires(*operations, provider=False, webhooks=False): skip where the target lacks them",
+        "program(name): needs a program on the PATH",
+        "nightly: takes long; `make nightly` runs it",
+    ):
+        config.addinivalue_line("markers", line)
+    config.stash[CUSTOMERS] = []
+    handed: dict[str, Any] | None = getattr(config, "workerinput", {}).get("harness_plan")
+    if handed:
+        config.stash[PLAN] = Plan(**handed)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing; in CI that is a failure instead."""
+    for marker in item.iter_markers("program"):
+        for name in marker.args:
+            if shutil.which(name) is None:
+                reason = f"the program {name} is not installed"
+                if os.environ.get("HARNESS_REQUIRE_PROGRAMS") == "1":
+                    pytest.fail(f"{reason}, and HARNESS_REQUIRE_PROGRAMS forbids to skip")
+                pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """Give what this process's tests stand on: the run's target, or one of its own."""
+    config = request.config
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
+    with contextlib.ExitStack() as undo:
+        plan = config.stash.get(PLAN, None)
+        if plan:
+            stands = Ground.open(plan, worker)
+        else:
+            stands = Ground(undo.enter_context(_own_plan(config)), worker=worker)
+        undo.callback(stands.close)
+        yield stands
+
+
+@contextlib.contextmanager
+def _own_plan(config: pytest.Config) -> Iterator[Plan]:
+    given = config.getoption("--harness-seed")
+    seed = new_seed() if given is None else given
+    spec = config.getoption("--target")
+    with running(find_target(spec), seed) as up:
+        yield Plan(spec, seed, new_run_id(), folder="", variables=up.variables)
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]:
+    """Give a test its hold on the target; its customers are judged when it ends."""
+    _skip_unless_able(request.node, ground)
+    if ground.silent:
+        raise Unknown("the target has stopped answering")
+    made = ground.session(request.node.nodeid)
+    yield made
+    request.config.stash[CUSTOMERS].extend(made.customers)
+
+
+@pytest.fixture
+def profile(ground: Ground) -> Profile:
+    """Give the target's profile."""
+    return ground.target.profile
+
+
+@pytest.fixture
+def catalog(ground: Ground) -> Catalog:
+    """Give the facts from which a test computes every expected amount."""
+    return ground.target.profile.catalog
+
+
+def _skip_unless_able(item: pytest.Item, ground: Ground) -> None:
+    for marker in item.iter_markers("requires"):
+        for operation in marker.args:
+            if operation not in ground.target.operations:
+                pytest.skip(f"the target does not map {operation}")
+        if marker.kwargs.get("provider") and ground.provider is None:
+            pytest.skip("the profile names no [payment_provider]")
+        if marker.kwargs.get("webhooks") and not ground.webhook_secret:
+            pytest.skip("the profile names no [webhooks], or its secret is not set")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Judge the test's customers when its own assertions have held."""
+    result = yield
+    made = pyfuncitem.funcargs.get("session")
+    stands = pyfuncitem.funcargs.get("ground")
+    if isinstance(made, Session) and isinstance(stands, Ground) and made.customers:
+        _judge(pyfuncitem, stands, made)
+    return result
+
+
+def _judge(item: pytest.Item, stands: Ground, made: Session) -> None:
+    verdicts = stands.judge().judge(made.customers, made.records)
+    broken = [verdict for verdict in verdicts if verdict.kind == "invalid"]
+    item.stash[FINDINGS] = [
+        finding_data(finding, check=verdict.check, requirements=_requirements(item))
+        for verdict in broken
+        for finding in verdict.findings
+    ]
+    if broken:
+        raise BooksDoNotBalance("\n".join(_lines(broken)))
+    doubts = [verdict for verdict in verdicts if verdict.kind == "unknown"]
+    # Without a provider the whole run is in doubt, which its own judgement says once.
+    if doubts and stands.provider is not None:
+        raise Unknown(f"{doubts[0].check}: {doubts[0].reason}")
+
+
+def _lines(broken: list[CheckVerdict]) -> Iterator[str]:
+    for verdict in broken:
+        for finding in verdict.findings:
+            call = f" [{finding.operation}, call {finding.call}]" if finding.call else ""
+            yield f"{verdict.check}: {finding}{call}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put into the report what a run wants to know of a test."""
+    report = yield
+    if "session" in getattr(item, "fixturenames", ()):
+        report.user_properties.append((PROPERTY, _told(item, call, report)))
+    return report
+
+
+def _told(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> dict[str, Any]:
+    result, reason = _result(call, report)
+    made = getattr(item, "funcargs", {}).get("session")
+    bad = result in {"failed", "unknown"}
+    return {
+        "title": _sentence(item),
+        "suite": _suite(item),
+        "requirements": _requirements(item),
+        "result": result,
+        "reason": reason,
+        "findings": _findings(item, made, reason) if result == "failed" else [],
+        "exchanges": _exchanges(made) if bad and isinstance(made, Session) else [],
+    }
+
+
+def _result(call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[str, str | None]:
+    """Tell failed from unknown: only an assertion of the test itself is a failure."""
+    if report.skipped:
+        longrepr = report.longrepr
+        told = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+        return "skipped", told.removeprefix("Skipped: ")
+    if call.excinfo is None:
+        return "passed", None
+    error = call.excinfo.value
+    if report.when == "call" and isinstance(error, (AssertionError, pytest.fail.Exception)):
+        return "failed", _first_lines(str(error))
+    if isinstance(error, (Unknown, HarnessError)):
+        return "unknown", str(error)
+    return "unknown", f"the test crashed in its {report.when}: {type(error).__name__}: {error}"
+
+
+def _first_lines(text: str) -> str:
+    """Leave out pytest's explanation of an assertion's operands: the message says it."""
+    return text.split("\nassert ", maxsplit=1)[0].strip() or "an assertion without a message"
+
+
+def _findings(item: pytest.Item, made: object, reason: str | None) -> list[dict[str, Any]]:
+    """Give a failed test's findings: the checks', or the test's own assertion."""
+    found = item.stash.get(FINDINGS, [])
+    if found:
+        return found
+    last = made.records[-1] if isinstance(made, Session) and made.records else None
+    return [
+        {
+            "check": None,
+            "requirements": _requirements(item),
+            "message": reason,
+            "customer": last.customer if last else None,
+            "operation": last.operation if last else None,
+            "call": last.id if last else None,
+            "amount_minor": None,
+            "currency": None,
+            "units": None,
+            "provider_id": None,
+            "test": item.nodeid,
+        }
+    ]
+
+
+def _exchanges(made: Session) -> list[dict[str, Any]]:
+    """Give the last requests and replies of a test, bodies cut to what a reader takes in."""
+    shown = [
+        {"call_id": record.id, "operation": record.operation, "outcome": str(record.outcome)}
+        | exchange_data(exchange)
+        for record in made.records
+        for exchange in record.exchanges
+    ][-EXCHANGES_MAX:]
+    for exchange in shown:
+        for side in (exchange["call"], exchange["reply"]):
+            if isinstance(side.get("body"), str) and len(side["body"]) > BODY_CHARS_MAX:
+                side["body"] = side["body"][:BODY_CHARS_MAX] + "… (cut)"
+    return shown
+
+
+def _requirements(item: pytest.Item) -> list[str]:
+    return [str(name) for marker in item.iter_markers("requirement") for name in marker.args]
+
+
+def _sentence(item: pytest.Item) -> str:
+    function = getattr(item, "function", None)
+    text = inspect.getdoc(function) or item.name
+    named = f" [{item.callspec.id}]" if hasattr(item, "callspec") else ""
+    return text.split("\n\n")[0].replace("\n", " ") + named
+
+
+def _suite(item: pytest.Item) -> str:
+    parts = item.path.parts
+    return parts[parts.index("suites") + 1] if "suites" in parts[:-1] else item.path.parent.name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show *unknown* as itself."""
+    told = dict(report.user_properties).get(PROPERTY)
+    if isinstance(told, dict) and told["result"] == "unknown":
+        return "unknown", "U", "UNKNOWN"
+    return None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the customers of a worker to the controlling process, in memory."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        made = session.config.stash[CUSTOMERS]
+        output["harness_customers"] = [asdict(customer) for customer in made]

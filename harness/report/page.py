@@ -1,0 +1,57 @@
+"""The verdict page: one HTML file, no script and nothing fetched, so that it opens anywhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+
+from harness.money import spoken
+
+
+def page(data: dict[str, Any]) -> str:
+    """Give a run's plain data as a page. All text of the target's is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"money": _money, "pretty": _pretty, "moment": _moment, "curl": _curl}
+    return environment.get_template("page.html.j2").render(run=data)
+
+
+def _money(finding: dict[str, Any]) -> str:
+    if finding["amount_minor"] is None or not finding["currency"]:
+        return ""
+    return spoken(finding["amount_minor"], finding["currency"])
+
+
+def _pretty(body: Any) -> str:
+    """Lay a body out for reading, where it is JSON."""
+    if not isinstance(body, str):
+        return json.dumps(body)
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
+def _moment(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _curl(call: dict[str, Any]) -> str:
+    """Write a call as a command; its address is the reader's to fill in."""
+    query = "&".join(f"{name}={value}" for name, value in call["query"])
+    parts = ["curl", "-X", call["method"]]
+    for name, value in call["headers"]:
+        parts += ["-H", f"{name}: {value}"]
+    if call["body"]:
+        parts += ["--data-binary", call["body"] if isinstance(call["body"], str) else "@body"]
+    parts.append(f"$BASE_URL{call['path']}{'?' if query else ''}{query}")
+    return " ".join(part if part.startswith("$") else shlex.quote(part) for part in parts)

@@ -1,0 +1,70 @@
+"""Writes a run's results where they were asked for: whole files, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ReportError
+from harness.report.junit import junit
+from harness.report.page import page
+
+if TYPE_CHECKING:
+    from harness.redact import Redactor
+    from harness.report.results import RunResults
+
+_HINT = "Give a folder that you may write to: --report DIR"
+_OWN = ("history*.jsonl", "report.html", "report.json", "junit.xml")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the report's folder and clear what an earlier run left in it. Raises `ReportError`.
+
+    Done before anything starts, so that nobody learns after a long run that it cannot be kept.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for pattern in _OWN:
+            for left in folder.glob(pattern):
+                left.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ReportError(
+            f"the report cannot be written to {folder}: {error.strerror}", hint=_HINT
+        ) from None
+
+
+def prepare_file(path: Path) -> None:
+    """Make sure that a file can be written. Raises `ReportError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written: {error.strerror}", hint="Give another path to --json."
+        ) from None
+
+
+def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
+    """Write page, JSON and JUnit into the folder, each whole or not at all."""
+    data = redactor.data(results.to_json())
+    write_whole(folder / "report.json", json.dumps(data, indent=2, default=str) + "\n")
+    write_whole(folder / "report.html", page(data))
+    write_whole(folder / "junit.xml", junit(data))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of it."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            file.write(text)
+        Path(name).chmod(0o644)
+        os.replace(name, path)  # noqa: PTH105 - its atomicity is the point
+    except OSError as error:
+        raise ReportError(f"{path} cannot be written: {error.strerror}", hint=_HINT) from None

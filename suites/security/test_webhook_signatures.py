@@ -1,0 +1,172 @@
+"""Stripe's webhook: what is signed rightly is taken once, and nothing else has an effect.
+
+The rules are Stripe's (https://docs.stripe.com/webhooks#verify-manually); what the official Python
+verifier raises on odd input is in the simulators' documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import signing
+from simulators.webhooks.events import Cause, build_event, encode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.ground import Ground
+    from harness.session import Customer, Session
+    from harness.target.protocol import Outcome
+
+    Forge = Callable[[bytes, str, int], tuple[bytes, str | None]]
+
+pytestmark = [
+    pytest.mark.requires("create_customer", webhooks=True),
+    pytest.mark.requirement("BH-5", "CWE-347"),
+]
+STALE_S = 3600
+
+
+@pytest.fixture
+def secret(ground: Ground) -> str:
+    """Give the endpoint's secret; a test that needs it is skipped where there is none."""
+    return ground.webhook_secret or ""
+
+
+@pytest.fixture
+def customer(session: Session) -> Customer:
+    """Give a new customer, whom the events are about."""
+    session.ok("create_customer", email=session.names.email(), name="Ada", source="direct")
+    return session.customers[-1]
+
+
+def _paid_invoice(session: Session, customer: Customer) -> bytes:
+    """Build an event that would grant units to a service which believes it."""
+    catalog = session.target.profile.catalog
+    pro = catalog.plan("pro")
+    amount_minor = pro[1].price_minor if pro else 1000
+    invoice = {
+        "id": session.names.new("in"),
+        "object": "invoice",
+        "customer": customer.provider_customer,
+        "status": "paid",
+        "paid": True,
+        "billing_reason": "subscription_create",
+        "currency": catalog.currency,
+        "amount_due": amount_minor,
+        "amount_paid": amount_minor,
+        "total": amount_minor,
+    }
+    event = build_event(
+        "invoice.payment_succeeded",
+        invoice,
+        event_id=session.names.new("evt"),
+        created=int(time.time()),
+        api_version="2025-03-31.basil",
+        cause=Cause(),
+    )
+    return encode_event(event)
+
+
+def _deliver(session: Session, payload: bytes, header: str | None) -> Outcome:
+    headers = () if header is None else (("Stripe-Signature", header),)
+    return session.perform("receive_webhook", payload=payload, signature_headers=headers)
+
+
+def _shown(session: Session, customer: Customer) -> dict[str, object]:
+    """Read everything that a webhook could change."""
+    wanted = ("get_customer", "get_balance", "list_ledger", "list_payments")
+    mapped = [name for name in wanted if name in session.target.operations]
+    return {name: session.ok(name, customer=customer).outputs for name in mapped}
+
+
+def _tampered(payload: bytes, secret: str, now: int) -> tuple[bytes, str]:
+    changed = payload.replace(b'"status": "paid"', b'"status": "void"')
+    assert changed != payload, "the payload has nothing to tamper with"
+    return changed, signing.header(payload, secret, now)
+
+
+def _not_utf8(payload: bytes, secret: str, now: int) -> tuple[bytes, str]:
+    body = payload + b"\xff\xfe"
+    return body, signing.header(body, f"{secret}x", now)
+
+
+FORGERIES: dict[str, Forge] = {
+    "wrong-secret": lambda body, key, now: (body, signing.wrong_secret(body, key, now)),
+    "tampered-body": _tampered,
+    "stale": lambda body, key, now: (body, signing.header(body, key, now - STALE_S)),
+    "no-header": lambda body, _key, _now: (body, None),
+    "empty-header": lambda body, _key, _now: (body, ""),
+    "garbled-header": lambda body, _key, _now: (body, "t=soon,v1"),
+    "only-v0": lambda body, key, now: (body, signing.only_v0(body, key, now)),
+    "shifted-timestamp": lambda body, key, now: (body, signing.shifted_timestamp(body, key, now)),
+    "non-ascii-v1": lambda body, key, now: (body, signing.non_ascii(body, key, now)),
+    "body-not-utf8": _not_utf8,
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES.keys())
+def test_a_forged_webhook_is_refused_without_effect(
+    session: Session, customer: Customer, secret: str, forge: Forge
+) -> None:
+    """A webhook that is not rightly signed is refused, and nothing of the customer's changes."""
+    before = _shown(session, customer)
+    body, header = forge(_paid_invoice(session, customer), secret, int(time.time()))
+    outcome = _deliver(session, body, header)
+    assert outcome.kind != "ok", "receive_webhook accepted a webhook that is not rightly signed"
+    after = _shown(session, customer)
+    assert after == before, f"a refused webhook changed the customer: {before} became {after}"
+    assert outcome.kind == "refused", f"receive_webhook was {outcome}, where a refusal is due"
+
+
+@pytest.mark.parametrize(
+    "header_of",
+    [signing.header, signing.two_v1_one_right],
+    ids=["one-v1", "two-v1-one-right"],
+)
+def test_a_rightly_signed_webhook_is_accepted(
+    session: Session,
+    customer: Customer,
+    secret: str,
+    header_of: Callable[[bytes, str, int], str],
+) -> None:
+    """A webhook with a right signature is accepted, also beside the one of a rolled secret."""
+    event = build_event(
+        "customer.updated",
+        {"id": customer.provider_customer, "object": "customer", "metadata": {}},
+        event_id=session.names.new("evt"),
+        created=int(time.time()),
+        api_version="2025-03-31.basil",
+        cause=Cause(),
+        previous_attributes={"metadata": {}},
+    )
+    body = encode_event(event)
+    outcome = _deliver(session, body, header_of(body, secret, int(time.time())))
+    assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
+
+
+@pytest.mark.requires("add_payment_method", "subscribe", "get_balance", provider=True)
+@pytest.mark.requirement("BH-2", "CWE-294")
+@pytest.mark.parametrize("kind", ["invoice.paid", "invoice.payment_succeeded"])
+def test_an_event_delivered_again_takes_effect_once(
+    session: Session, customer: Customer, secret: str, ground: Ground, kind: str
+) -> None:
+    """Stripe's own event of a paid invoice, delivered three times more, grants nothing more."""
+    pro = session.target.profile.catalog.plan("pro")
+    if pro is None or ground.provider is None or customer.provider_customer is None:
+        pytest.skip("the catalogue has no plan that plays pro")
+    session.ok("add_payment_method", customer=customer, token="pm_card_visa", consent=True)
+    before = session.ok("get_balance", customer=customer)["units"]
+    session.ok("subscribe", customer=customer, plan=pro[0], quantity=1)
+    due = before + pro[1].included_units
+    session.until(lambda balance: balance["units"] >= due, "get_balance", customer=customer)
+    events = ground.provider.events(customer.provider_customer, kind)
+    assert events, f"the payment provider shows no {kind} for the paid subscription"
+    body = json.dumps(events[0], indent=2).encode()
+    for _ in range(3):
+        outcome = _deliver(session, body, signing.header(body, secret, int(time.time())))
+        assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
