@@ -1,4 +1,4 @@
-"""The time, from one object that is injected everywhere; nothing else asks the wall clock for it."""
+"""The time, from one object that is injected everywhere; nothing else asks the wall for it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WallClock:
 
 
 class MovableClock:
-    """A clock that test controls move; its offset is in the database, so it moves in every process."""
+    """A clock that test controls move; its offset is in the database, for every process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -31,7 +31,7 @@ def _signs(settings: Settings, database_marker: str | None) -> Iterator[str]:
 
 
 def refuse_test_controls_in_production(settings: Settings, database_marker: str | None) -> None:
-    """Raise `ProductionRefusedError` when test controls are configured where a sign says production."""
+    """Raise `ProductionRefusedError` if test controls are set up where a sign says production."""
     if settings.test_control_token is None:
         return
     if signs := production_signs(settings, database_marker):

@@ -1,8 +1,8 @@
 """Idempotency keys: the first answer to a request is kept, and given again to whoever repeats it.
 
 A slot is taken before the operation starts and filled in the transaction of its effect, so that no
-crash can leave an effect without its answer. The key itself is stored as a keyed hash, and an answer
-that carries a secret is sealed under a key that is derived from it.
+crash can leave an effect without its answer. The key itself is stored as a keyed hash, and an
+answer that carries a secret is sealed under a key that is derived from it.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def unkeyed_slot(core: Core) -> Slot:
 def open_slot(core: Core, request: Request) -> Slot | Answer:
     """Take the slot of a request, or give the answer that an earlier one got.
 
-    A kept refusal is raised again. Raises `Rejection`: 409 while an earlier request runs, 422 when the
-    key came with another body before.
+    A kept refusal is raised again. Raises `Rejection`: 409 while an earlier request runs, 422 when
+    the key came with another body before.
     """
     scope = core.vault.digest("idempotency scope", *request.key_parts)
     fingerprint = core.vault.digest("idempotency body", request.body)

@@ -1,8 +1,8 @@
-"""The only code that writes credits. Every entry hangs on the one before it, in the database's own chain.
+"""The only code that writes credits: every entry hangs on the one before it.
 
-Callers hold the customer's lock (`storage.database.locked_customer`); should one not, the chain refuses
-the entry and the transaction rolls back. A `cause` is the fact behind an entry, and the database takes
-one entry for each customer, source and cause.
+Callers hold the customer's lock (`storage.database.locked_customer`); should one not, the chain
+refuses the entry and the transaction rolls back. A `cause` is the fact behind an entry, and the
+database takes one entry for each customer, source and cause.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def balance(session: Session, customer_id: str) -> int:
 
 
 def owed(session: Session, customer_id: str) -> int:
-    """Give the credits that were taken back after they were used, and that no grant has paid yet."""
+    """Give the credits that were taken back after their use, and that no grant has paid."""
     total = session.scalar(select(func.sum(Debt.units)).where(Debt.customer_id == customer_id))
     return int(total or 0)
 

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, with the customer's id and nothing else of theirs."""
+"""Structured logs: a JSON object a line on stderr, with nothing of a customer but the id."""
 
 from __future__ import annotations
 

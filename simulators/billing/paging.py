@@ -1,4 +1,4 @@
-"""Cursor pages, newest first, stable while rows are added: a cursor is the place of the last row seen."""
+"""Cursor pages, stable while rows are added: a cursor is the place of the last row seen."""
 
 from __future__ import annotations
 

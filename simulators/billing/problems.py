@@ -35,7 +35,7 @@ class Problem(Exception):
 
 
 class Refusal(Problem):
-    """The domain's no: nothing changed, and asking again with the same key gives the same answer."""
+    """The domain's no: nothing changed, and the same key gets the same answer again."""
 
     is_replayed = True
 
@@ -45,7 +45,7 @@ class Rejection(Problem):
 
 
 class Unsettled(Problem):
-    """Not known yet, or not possible now; the same request may be sent again after `retry_after_s`."""
+    """Not known, or not possible now; the same request may be sent after `retry_after_s`."""
 
     def __init__(self, code: str, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(503, code, detail)
@@ -81,7 +81,7 @@ def provider_unavailable() -> Unsettled:
 
 
 def declined(refusal: StripeRefusal) -> Refusal:
-    """Pass on that the card was declined, and how its holder may confirm, if that is what it takes."""
+    """Pass on that the card was declined, and how its holder may confirm, if that helps."""
     card = refusal.card or CardFailure()
     if AUTHENTICATION_REQUIRED in {refusal.code, card.decline_code}:
         return Refusal(

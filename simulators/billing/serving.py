@@ -35,7 +35,7 @@ class NotMigratedError(Exception):
 
 
 def build_core(settings: Settings) -> Core:
-    """Put the service together, refusing a database that is not ready and controls in production."""
+    """Put the service together; refuse an old database, and test controls in production."""
     database = Database(settings.database_url)
     if not migrate.is_at_head(database.engine):
         raise NotMigratedError(

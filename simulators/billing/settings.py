@@ -16,14 +16,14 @@ _SECRET_LENGTH_MIN = 16
 
 
 class SettingsError(Exception):
-    """The environment does not describe a service that may start; the message names every mistake."""
+    """The environment describes no service that may start; the message names every mistake."""
 
 
 class Settings(BaseSettings):
     """The service's configuration: environment variables with the prefix `BILLING_`.
 
-    Amounts are minor units of `currency`; times are seconds. Nothing here has a default that would be
-    unsafe in production: secrets must be given.
+    Amounts are minor units of `currency`; times are seconds. Nothing here has a default that would
+    be unsafe in production: secrets must be given.
     """
 
     model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore")
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
 
     @property
     def stripe_patience_s(self) -> int:
-        """Give how long a request to Stripe may take, before someone else looks what became of it."""
+        """Give how long a request to Stripe may take before someone else looks for it."""
         per_try_s = self.stripe_connect_timeout_s + self.stripe_read_timeout_s
         return 1 + int(per_try_s * self.stripe_tries)
 
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; raise `SettingsError` naming every variable that is wrong, never its value."""
+    """Read the settings; raise `SettingsError` naming what is wrong, never a value."""
     try:
         return Settings()
     except ValidationError as error:

@@ -60,8 +60,8 @@ def plan_charged(plan: str) -> Plan:
 def plan_under(subscription_status: str, before: str) -> str:
     """Give a customer's plan from the status of their subscription at Stripe.
 
-    A status that does not pay for pro means payg for whoever was on pro, and changes nobody else: an
-    attempt that never became active must not take a trial customer's trial away.
+    A status that does not pay for pro means payg for whoever was on pro, and changes nobody else:
+    an attempt that never became active must not take a trial customer's trial away.
     """
     if subscription_status in _PAYING:
         return "pro"

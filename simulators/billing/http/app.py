@@ -32,8 +32,6 @@ def create_app(core: Core) -> FastAPI:
         title="Reference billing service",
         version="1",
         lifespan=_lifespan,
-        docs_url=None,
-        redoc_url=None,
         redirect_slashes=False,
     )
     app.state.core = core

@@ -1,4 +1,4 @@
-"""Who is asking: a customer by their key, or the operator. Only keyed hashes of keys are compared."""
+"""Who is asking: a customer, by a key that is stored as a keyed hash, or the operator."""
 
 from __future__ import annotations
 

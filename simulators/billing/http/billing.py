@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from simulators.billing.http import models
 from simulators.billing.http.auth import core_of, lane_of, own_customer, owned_customer
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import answer_once, respond
-from simulators.billing.core import Answer
 from simulators.billing.idempotency import Slot, unkeyed_slot
 from simulators.billing.operations import charging, subscriptions
+
+if TYPE_CHECKING:
+    from simulators.billing.core import Answer
 
 router = APIRouter(prefix="/api/v1", tags=["billing"])
 CustomerId = Annotated[str, Depends(owned_customer)]

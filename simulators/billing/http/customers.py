@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from simulators.billing.http import models
 from simulators.billing.http.auth import core_of, lane_of, owned_customer

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): one shape for every error, with a stable `code` and nothing of the input."""
+"""Problem documents (RFC 9457): one shape for every error, with nothing of the input in it."""
 
 from __future__ import annotations
 

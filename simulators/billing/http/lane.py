@@ -22,7 +22,7 @@ _POLL_S = 0.05
 
 
 class StripeLane:
-    """A bounded executor: so many calls at once, so many more in line, and the rest are told 503."""
+    """A bounded executor: so many calls at once, so many in line, the rest are told 503."""
 
     def __init__(self, workers: int, queue: int) -> None:
         self._pool = ThreadPoolExecutor(workers, "stripe")
@@ -46,7 +46,7 @@ class StripeLane:
         carry_out: Callable[[S], Answer | InFlight],
         patience_s: float,
     ) -> Answer:
-        """Begin in the common pool, go on in the lane, and wait for whoever is at the same thing."""
+        """Begin in the common pool, go on in the lane, wait for whoever is at the same thing."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
         while True:

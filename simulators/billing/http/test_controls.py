@@ -1,13 +1,13 @@
-"""Test controls: a clock that moves, a drain, a purge. Mounted only with a token, never in production."""
+"""Test controls: a clock, a drain, a purge. Mounted with a token only, never in production."""
 
 from __future__ import annotations
 
 import hmac
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Request, Security
+from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.security import APIKeyHeader
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from simulators.billing.clock import ClockBackwardsError, MovableClock
 from simulators.billing.http import models

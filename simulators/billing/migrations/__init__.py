@@ -1,0 +1,1 @@
+"""Revisions of the schema, newest last; each can be taken back."""

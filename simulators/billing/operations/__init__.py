@@ -1,1 +1,1 @@
-"""What the service does, operation by operation, each in short transactions around calls to Stripe."""
+"""What the service does, operation by operation: short transactions around calls to Stripe."""

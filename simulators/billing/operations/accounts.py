@@ -46,10 +46,10 @@ class SignUp:
 
 
 def onboard(core: Core, sign_up: SignUp, slot: Slot) -> Answer:
-    """Make a customer here and at Stripe, with a key, credits and the welcome e-mails; all or nothing.
+    """Make a customer here and at Stripe, with a key, credits and e-mails; all or nothing.
 
-    The id is fixed before Stripe is asked. Should we die after that, the next try for the same e-mail
-    finds the id, and by it the Stripe customer that is already there.
+    The id is fixed before Stripe is asked. Should we die after that, the next try for the same
+    e-mail finds the id, and by it the Stripe customer that is already there.
     """
     digest = email_digest(core, sign_up.email)
     customer_id, is_repeat = _attempt(core, sign_up, digest)
@@ -117,7 +117,7 @@ def close(core: Core, customer_id: str) -> Answer:
 
 
 def set_plan(core: Core, customer_id: str, plan: str) -> Answer:
-    """Move a trial customer with billing information to payg; pro comes with a subscription only."""
+    """Move a trial customer who has a card to payg; pro comes with a subscription only."""
     if plan != "payg":
         raise Refusal(422, "plan_not_available", "Only payg can be set; subscribe to have pro.")
     with core.database.write() as session:
@@ -226,7 +226,7 @@ def _refuse_taken(session: Session, sign_up: SignUp) -> None:
 def _first_belongings(
     core: Core, session: Session, customer: Customer, key: str, digest: str
 ) -> None:
-    """Write down the key, the sign-up credits (once in an e-mail's life) and the welcome e-mails."""
+    """Write down the key, the credits (once in an e-mail's life) and the welcome e-mails."""
     now = customer.created_at
     stored = ApiKey(
         id=new_id("key"),

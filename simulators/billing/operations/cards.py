@@ -67,8 +67,8 @@ def listing(core: Core, customer_id: str) -> Answer:
 def remove(core: Core, customer_id: str, payment_method_id: str) -> Answer:
     """Detach a card; the newest of those left becomes the default.
 
-    It is marked removed first, so that nothing new is charged to it, and unmarked if Stripe cannot be
-    reached. A living subscription keeps at least one card.
+    It is marked removed first, so that nothing new is charged to it, and unmarked if Stripe cannot
+    be reached. A living subscription keeps at least one card.
     """
     with core.database.write() as session:
         customer = locked_customer(session, customer_id)

@@ -1,9 +1,10 @@
 """Fixes: paid for with a credit at hand, or else by a charge, and never by two.
 
 A charge takes three steps: the attempt is committed, Stripe is asked with no transaction open, the
-result is committed. Whoever dies or loses the answer in between leaves a pending attempt. It is taken up
-by the next request for the fix or by the worker, which look the charge up before anything is tried.
-The database allows one attempt per fix that is pending or succeeded; a new one needs a definite refusal.
+result is committed. Whoever dies or loses the answer in between leaves a pending attempt. It is
+taken up by the next request for the fix or by the worker, which look the charge up before anything
+is tried. The database allows one attempt per fix that is pending or succeeded; a new one needs a
+definite refusal.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _unpaid(
 
 
 def _may_be_under_way(attempt: FixAttempt, charge: Charge, result: GatewayError) -> bool:
-    """Tell whether another request for the same attempt may still reach Stripe after ours did not."""
+    """Tell whether another request for this attempt may still reach Stripe though ours did not."""
     if not isinstance(result, StripeNotDone) or result.is_final:
         return False
     return charge.is_repeat or attempt.claims != charge.claim

@@ -1,17 +1,19 @@
 """The one place where a paid invoice becomes money and credits, whoever learns of it first.
 
-The answer to a subscription, `invoice.paid`, `invoice.payment_succeeded` and a late retry all end here.
-The invoice is read from Stripe, never from an event's payload, and an invoice is settled once.
+The answer to a subscription, `invoice.paid`, `invoice.payment_succeeded` and a late retry all end
+here. The invoice is read from Stripe, never from an event's payload, and an invoice is settled
+once.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from simulators.billing import books, ledger
-from simulators.billing.domain import credits
+from simulators.billing.domain import grants
 from simulators.billing.identifiers import new_id
 from simulators.billing.ledger import Posting
 from simulators.billing.storage.database import locked_customer
@@ -30,6 +32,15 @@ class UnknownCustomerError(Exception):
     """Stripe speaks of a customer that this service does not know, or not yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """A paid invoice, and what paid it: charges, or coupons."""
+
+    invoice: InvoiceFacts
+    charges: Sequence[Movement]
+    coupons: frozenset[str]
+
+
 def level(core: Core, stripe_subscription_id: str) -> None:
     """Bring the books level with Stripe for every invoice of a subscription, oldest period first.
 
@@ -45,20 +56,30 @@ def settle(core: Core, invoice: InvoiceFacts) -> None:
         known = _row(session, invoice.id)
         if known is not None and known.settled_at is not None:
             return
-    charges: Sequence[Movement] = ()
-    if invoice.status == "paid" and invoice.amount_paid_minor > 0:
-        charges = core.stripe.subscriptions.charges_of_invoice(invoice.id)
+    paid = _how_paid(core, invoice)
     now = core.clock.now()
     with core.database.write() as session:
         customer = customer_at_stripe(session, invoice.stripe_customer_id)
         row = _mirror(session, customer, invoice)
-        if row.settled_at is None and invoice.status == "paid":
-            for charge in charges:
+        if row.settled_at is None and paid is not None:
+            for charge in paid.charges:
                 books.record_charge(
                     session, customer.id, charge, cause=invoice.id, plan="pro", at=now
                 )
-            row.credits_granted = _grant(core, session, customer, invoice, now)
+            row.credits_granted = _grant(core, session, customer, paid, now)
             row.settled_at = now
+
+
+def _how_paid(core: Core, invoice: InvoiceFacts) -> _Paid | None:
+    """Ask Stripe how an invoice was paid; None if it was not."""
+    calls = core.stripe.subscriptions
+    if invoice.status != "paid":
+        return None
+    if invoice.amount_paid_minor > 0:
+        return _Paid(invoice, calls.charges_of_invoice(invoice.id), frozenset())
+    # Only where some coupon was declared free can one explain a zero.
+    coupons = calls.coupons_of(invoice.id) if core.catalogue.free_coupons else frozenset()
+    return _Paid(invoice, (), coupons)
 
 
 def note_failure(core: Core, invoice: InvoiceFacts) -> None:
@@ -94,11 +115,10 @@ def customer_at_stripe(session: Session, stripe_customer_id: str) -> Customer:
     return customer
 
 
-def _grant(
-    core: Core, session: Session, customer: Customer, invoice: InvoiceFacts, now: int
-) -> int:
+def _grant(core: Core, session: Session, customer: Customer, paid: _Paid, now: int) -> int:
     """Grant an invoice's credits, after what a renewal lets expire; give how many."""
-    units = credits.units_for_invoice(invoice, core.catalogue)
+    invoice = paid.invoice
+    units = grants.units_for_invoice(invoice, paid.coupons, core.catalogue)
     if not units or ledger.has_entry(session, customer.id, "pro_subscription_payment", invoice.id):
         return units
     subscription = session.scalar(
@@ -106,7 +126,7 @@ def _grant(
     )
     rolled_through = subscription.rolled_through if subscription else None
     balance = ledger.balance(session, customer.id)
-    change = credits.renewal(
+    change = grants.renewal(
         invoice, units, balance, core.catalogue.pro_rollover_cap, rolled_through
     )
     if change.expired:

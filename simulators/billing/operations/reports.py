@@ -1,4 +1,4 @@
-"""What a customer may look at: usage, and pages of transactions, payments, attempts and invoices."""
+"""What a customer may look at: usage, and pages of what was booked, paid and asked for."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import select
 
 from simulators.billing import books, ledger
-from simulators.billing.domain import credits
+from simulators.billing.domain import grants
 from simulators.billing.operations.invoicing import UnknownCustomerError
 from simulators.billing.storage.database import locked_customer
 from simulators.billing.storage.tables import Invoice
@@ -42,7 +42,7 @@ def _reverse(core: Core, reversal: Movement, kind: Literal["refund", "dispute"])
             return
         lost_before = books.lost_minor(session, parent)
         books.record_reversal(session, parent, reversal, kind, now)
-        units = credits.units_lost(
+        units = grants.units_lost(
             _units_bought(session, parent),
             parent.amount_minor,
             lost_before,

@@ -1,12 +1,14 @@
 """Subscribing to pro, cancelling, and keeping our record of a subscription level with Stripe's.
 
-A record is written before Stripe is asked, and the database allows one living record per customer: so
-two clicks make one subscription. What Stripe says is applied only if nobody applied something newer in
-the meantime (`revision`), else it is fetched again; so a late event never puts a state back.
+A record is written before Stripe is asked, and the database allows one living record per customer:
+so two clicks make one subscription. What Stripe says is applied only if nobody applied something
+newer in the meantime (`revision`), else it is fetched again; so a late event never puts a state
+back.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,11 +117,9 @@ def carry_out(core: Core, start: Start, slot: Slot) -> Answer:
 def _settled(core: Core, found: SubscriptionFacts, slot: Slot) -> Answer:
     if not _apply_if_unchanged(core, found, expected_revision=0):
         level(core, found.id)
-    try:
+    # Should this fail, the credits come with the webhook; the subscription itself is certain.
+    with suppress(GatewayError):
         invoicing.level(core, found.id)
-    except GatewayError:
-        # The credits come with the webhook instead; the subscription itself is certain.
-        pass
     with core.database.write() as session:
         record = _by_stripe_id(session, found.id)
         if record is None:
@@ -280,7 +280,7 @@ def _give_up(core: Core, start: Start) -> None:
 
 
 def _adopt(core: Core, found: SubscriptionFacts) -> int:
-    """Tie what Stripe has to the record that asked for it, or to a new one if nobody here did."""
+    """Tie what Stripe has to the record that asked for it, or to a new one."""
     with core.database.write() as session:
         customer = invoicing.customer_at_stripe(session, found.stripe_customer_id)
         record = session.scalar(select(Subscription).where(Subscription.id == found.record_id))

@@ -27,7 +27,7 @@ _WRITER = "billing_writer"
 
 
 class Database:
-    """One database, by URL. `read()` and `write()` are transactions; a write commits when it ends well."""
+    """One database, by URL: transactions that read, and transactions that write."""
 
     def __init__(self, url: str, *, connections: int = 48) -> None:
         self.engine = _engine(url, connections)

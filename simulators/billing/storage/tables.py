@@ -1,7 +1,7 @@
-"""The schema as the code sees it. Constraints that the ledger's truth rests on are the database's own.
+"""The schema as the code sees it; what the ledger's truth rests on, the database holds itself.
 
-Times are Unix seconds, amounts minor units, flags 0 or 1; only types that SQLite's STRICT tables and
-PostgreSQL share. What no constraint can say is in `guards`.
+Times are Unix seconds, amounts minor units, flags 0 or 1; only types that SQLite's STRICT tables
+and PostgreSQL share. What no constraint can say is in `guards`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Deployment(Base):
 
 
 class ClockOffset(Base):
-    """How far test controls have moved the clock from the wall's, for every process at once."""
+    """How far test controls have moved the clock from the wall's, for every process."""
 
     __tablename__ = "clock_offset"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -93,7 +93,7 @@ class Customer(Base):
 
 
 class OnboardingAttempt(Base):
-    """An onboarding under way, or one that a crash cut off: its id is used again for the same e-mail."""
+    """An onboarding under way, or cut off: its id is used again for the same e-mail."""
 
     __tablename__ = "onboarding_attempts"
     email_digest: Mapped[str] = mapped_column(primary_key=True)
@@ -151,7 +151,7 @@ class PaymentMethod(Base):
 
 
 class CreditTransaction(Base):
-    """An entry of the ledger. Entries form a chain, so a stale or racing one has nothing to hang on."""
+    """An entry of the ledger; a stale or racing one has no place in the chain."""
 
     __tablename__ = "credit_transactions"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -201,7 +201,7 @@ class CreditTransaction(Base):
 
 
 class Payment(Base):
-    """One movement of money at Stripe: a charge, a refund or a dispute. A state is derived from these."""
+    """One movement of money: a charge, a refund, a dispute. States are derived from these."""
 
     __tablename__ = "payments"
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -251,7 +251,7 @@ class PurgePermit(Base):
 
 
 class FixAttempt(Base):
-    """One try to have a fix paid for. Of a fix, at most one attempt is pending or has succeeded."""
+    """One try to have a fix paid for; of a fix, at most one is pending or has succeeded."""
 
     __tablename__ = "fix_attempts"
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -284,7 +284,7 @@ class FixAttempt(Base):
 
 
 class Subscription(Base):
-    """A subscription, as last seen at Stripe. `revision` counts the times that it was brought level."""
+    """A subscription as last seen at Stripe; `revision` counts how often it was brought level."""
 
     __tablename__ = "subscriptions"
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -315,7 +315,7 @@ class Subscription(Base):
 
 
 class Invoice(Base):
-    """An invoice, as last seen at Stripe; `settled_at` is set once its money and credits are in the books."""
+    """An invoice as last seen at Stripe; `settled_at` is set once it is in the books."""
 
     __tablename__ = "invoices"
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -336,7 +336,7 @@ class Invoice(Base):
 
 
 class WebhookEvent(Base):
-    """A verified event from Stripe, stored before it was acknowledged, and what became of it."""
+    """A verified event, stored before it was acknowledged, and what became of it."""
 
     __tablename__ = "webhook_events"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -357,7 +357,7 @@ class WebhookEvent(Base):
 
 
 class IdempotencyRecord(Base):
-    """A client's idempotency key (as a keyed hash), and the first answer that it got, sealed if secret."""
+    """A client's idempotency key (a keyed hash) and its first answer, sealed if secret."""
 
     __tablename__ = "idempotency_records"
     scope: Mapped[str] = mapped_column(primary_key=True)

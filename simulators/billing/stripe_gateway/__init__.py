@@ -1,1 +1,1 @@
-"""All talk with Stripe: one gateway, answers as plain facts, and failures that say what is known."""
+"""All talk with Stripe: one gateway, plain facts, and failures that say what is known."""

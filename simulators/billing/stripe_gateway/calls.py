@@ -1,7 +1,8 @@
 """How a call to Stripe is made: timeouts, tries, idempotency keys, and what a failure means.
 
-The official package sends; the retries are ours, because the package counts a last 429 after a timeout
-as "not done" although the try that timed out may have succeeded. All tries of a call share one key.
+The official package sends; the retries are ours, because the package counts a last 429 after a
+timeout as "not done" although the try that timed out may have succeeded. All tries of a call share
+one key.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _PAUSE_S = 0.2
 
 
 class Caller:
-    """Sends requests by the official client, and raises `GatewayError` and nothing else of Stripe's."""
+    """Sends requests by the official client, and raises `GatewayError` alone."""
 
     def __init__(
         self,
@@ -93,9 +94,10 @@ def read(reader: Callable[[U], T], answer: U) -> T:
 def ascertain(find: Callable[[], T | None], place: Callable[[], T], *, is_repeat: bool) -> T:
     """Have one thing exist once at Stripe, whatever became of earlier requests for it.
 
-    `place` always sends the same idempotency key. A repeat looks first, by customer and metadata. What
-    is not found is placed under the same key, so a request that is still on its way cannot make a second
-    one. If Stripe replays a stored failure instead, that request is over; then a second look is final.
+    `place` always sends the same idempotency key. A repeat looks first, by customer and metadata.
+    What is not found is placed under the same key, so a request that is still on its way cannot
+    make a second one. If Stripe replays a stored failure instead, that request is over; then a
+    second look is final.
     """
     if is_repeat and (found := find()) is not None:
         return found

@@ -2,11 +2,12 @@
 
     GatewayError
     ├── StripeRefusal    Stripe has said no: it did not happen, and will not by itself
-    ├── StripeNotDone    it did not happen (never accepted: rate limit, wrong key); it may be tried again
-    └── StripeDoubt      it may have happened: a timeout, a reset, a 5xx, an answer that cannot be read
+    ├── StripeNotDone    it did not happen (rate limit, wrong key); it may be tried again
+    └── StripeDoubt      it may have happened: a timeout, a reset, a 5xx, an odd answer
 
-A timeout is never a failure: whoever gets `StripeDoubt` for a write must look before trying anything
-new. `tests/billing/test_gateway.py` proves that every exception of the official package lands in one.
+A timeout is never a failure: whoever gets `StripeDoubt` for a write must look before trying
+anything new. `tests/billing/test_gateway.py` proves that every exception of the official package
+lands in one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the service wants to know of Stripe's objects, as plain data.
 
-The shapes are those of the installed package's API version: a subscription's period lives on its items,
-an invoice names its subscription under `parent`, and a line its price under `pricing`.
+The shapes are those of the installed package's API version: a subscription's period lives on its
+items, an invoice names its subscription under `parent`, and a line its price under `pricing`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,6 @@ class InvoiceFacts:
     amount_due_minor: int
     amount_paid_minor: int
     currency: str
-    coupons: frozenset[str]
     quantity: int
     period_start: int
     period_end: int
@@ -123,7 +122,7 @@ class InvoiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money that moved: a charge, or a refund or dispute of the charge `parent`; amounts are positive."""
+    """Money that moved: a charge, or what took the charge `parent` back; amounts are positive."""
 
     stripe_id: str
     amount_minor: int
@@ -217,7 +216,6 @@ def invoice(found: stripe.Invoice) -> InvoiceFacts:
         amount_due_minor=found.amount_due,
         amount_paid_minor=found.amount_paid,
         currency=found.currency,
-        coupons=_coupons(found),
         quantity=(line.quantity or 1) if line else 0,
         period_start=period.start if period else found.period_start,
         period_end=period.end if period else found.period_end,
@@ -225,12 +223,13 @@ def invoice(found: stripe.Invoice) -> InvoiceFacts:
     )
 
 
+def coupons(found: stripe.Invoice) -> frozenset[str]:
+    """Read the coupons of an invoice whose discounts were expanded."""
+    sources = (getattr(each, "source", None) for each in found.discounts or ())
+    found_ids = (identifier(getattr(source, "coupon", None)) for source in sources)
+    return frozenset(coupon for coupon in found_ids if coupon)
+
+
 def _is_plan_line(line: stripe.InvoiceLineItem) -> bool:
     details = getattr(line.parent, "subscription_item_details", None) if line.parent else None
     return details is not None and not details.proration
-
-
-def _coupons(found: stripe.Invoice) -> frozenset[str]:
-    sources = (getattr(each, "source", None) for each in found.discounts or ())
-    coupons = (identifier(getattr(source, "coupon", None)) for source in sources)
-    return frozenset(coupon for coupon in coupons if coupon)

@@ -82,8 +82,13 @@ class SubscriptionCalls:
     def invoice(self, invoice_id: str) -> facts.InvoiceFacts:
         """Fetch an invoice."""
         retrieve = self._caller.v1.invoices.retrieve
+        return read(facts.invoice, self._caller.call(lambda: retrieve(invoice_id)))
+
+    def coupons_of(self, invoice_id: str) -> frozenset[str]:
+        """Give the coupons that took an invoice's price down."""
+        retrieve = self._caller.v1.invoices.retrieve
         found = self._caller.call(lambda: retrieve(invoice_id, {"expand": ["discounts"]}))
-        return read(facts.invoice, found)
+        return read(facts.coupons, found)
 
     def invoices_of(self, stripe_subscription_id: str) -> Sequence[facts.InvoiceFacts]:
         """List every invoice of a subscription, oldest period first."""
@@ -91,7 +96,6 @@ class SubscriptionCalls:
         params: stripe.params.InvoiceListParams = {
             "subscription": stripe_subscription_id,
             "limit": PAGE,
-            "expand": ["data.discounts"],
         }
 
         def read_all() -> list[facts.InvoiceFacts]:

@@ -1,1 +1,1 @@
-"""What happens after an answer was given: effects of events, and charges that were left in doubt."""
+"""What happens after an answer was given: effects of events, and charges in doubt."""

@@ -1,8 +1,8 @@
 """The inbox of verified events: stored before they are acknowledged, claimed in the database.
 
 An event is `pending` until it had its effect, `waiting` while its customer is not known here, then
-`done`, `ignored` or (after days of waiting) `expired`. Several workers are safe: a claim is a lease in
-the row, and an effect that happens twice changes nothing, since it is brought level with Stripe.
+`done`, `ignored` or (after days of waiting) `expired`. Several workers are safe: a claim is a lease
+in the row, and an effect that happens twice changes nothing, since it is brought level with Stripe.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def try_again(core: Core, event: Event, state: str, reason: str) -> None:
 
 
 def hurry(core: Core) -> None:
-    """Make every event that failed for now due at once, so that a drain need not wait for backoff."""
+    """Make every event that failed for now due at once: a drain need not wait for backoff."""
     now = core.clock.now()
     failed = WebhookEvent.state == "pending", WebhookEvent.claimed_until <= now
     with core.database.write() as session:
@@ -118,7 +118,7 @@ def hurry(core: Core) -> None:
 
 
 def backlog(session: Session, now: int) -> int:
-    """Count the events that still owe an effect; those that wait for their customer only when due."""
+    """Count the events that owe an effect; those that wait for a customer only when due."""
     is_open = or_(WebhookEvent.state == "pending", *[_waiting_and_due(now)])
     return session.scalar(select(func.count()).select_from(WebhookEvent).where(is_open)) or 0
 

@@ -1,4 +1,4 @@
-"""The background worker: one thread in each serving process, all of them working off one database."""
+"""The background worker: a thread in each serving process, all working off one database."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("billing.worker")
 
 _DRAIN_POLL_S = 0.02
+_MISSING = "resource_missing"
 
 
 class Worker:
@@ -99,8 +100,12 @@ class Worker:
         except UnknownCustomerError:
             state, reason = "waiting", "unknown_customer"
         except StripeRefusal as refusal:
-            # Stripe has no such object: whoever signed this spoke of nothing.
-            state, reason = "ignored", f"stripe_{refusal.code}"
+            if refusal.code == _MISSING:
+                # Whoever signed this spoke of nothing that Stripe has.
+                state, reason = "ignored", "not_at_stripe"
+            else:
+                log.error("event_refused", event_id=event.id, type=event.type, error=str(refusal))
+                state, reason = "pending", "stripe_refused"
         except GatewayError:
             state, reason = "pending", "stripe_unavailable"
         except Exception:  # an event is never lost by what it makes us trip over
