@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select
@@ -22,8 +23,16 @@ def by_stripe_id(session: Session, stripe_id: str) -> Payment | None:
     return session.scalar(select(Payment).where(Payment.stripe_id == stripe_id))
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a charge was for: the fix or the invoice, and the plan whose price it had."""
+
+    cause: str
+    plan: str
+
+
 def record_charge(
-    session: Session, customer_id: str, charge: Movement, *, cause: str, plan: str, at: int
+    session: Session, customer_id: str, charge: Movement, purpose: Purpose, at: int
 ) -> Payment:
     """Write a charge down, or give the row that it already has."""
     found = by_stripe_id(session, charge.stripe_id)
@@ -38,8 +47,8 @@ def record_charge(
         parent_id=None,
         amount_minor=charge.amount_minor,
         currency=charge.currency,
-        cause=cause,
-        plan=plan,
+        cause=purpose.cause,
+        plan=purpose.plan,
         created_at=at,
     )
     session.add(row)

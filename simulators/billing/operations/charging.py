@@ -201,10 +201,8 @@ def _book(
 ) -> Answer:
     """Write a successful charge down: the money, the credit it bought, and the fix that used it."""
     movement = Movement(str(paid.charge), paid.amount_minor, paid.currency, paid.id)
-    plan = plans.plan_charged(attempt.plan)
-    row = books.record_charge(
-        session, customer.id, movement, cause=attempt.fix_id, plan=plan, at=now
-    )
+    purpose = books.Purpose(attempt.fix_id, plans.plan_charged(attempt.plan))
+    row = books.record_charge(session, customer.id, movement, purpose, now)
     details = {"fix_id": attempt.fix_id, "charge": movement.stripe_id}
     bought = Posting(1, "purchased", movement.stripe_id, details)
     ledger.append(session, customer.id, bought, at=now)

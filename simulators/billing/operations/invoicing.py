@@ -62,10 +62,9 @@ def settle(core: Core, invoice: InvoiceFacts) -> None:
         customer = customer_at_stripe(session, invoice.stripe_customer_id)
         row = _mirror(session, customer, invoice)
         if row.settled_at is None and paid is not None:
+            purpose = books.Purpose(invoice.id, "pro")
             for charge in paid.charges:
-                books.record_charge(
-                    session, customer.id, charge, cause=invoice.id, plan="pro", at=now
-                )
+                books.record_charge(session, customer.id, charge, purpose, now)
             row.credits_granted = _grant(core, session, customer, paid, now)
             row.settled_at = now
 

@@ -250,7 +250,7 @@ def rendered(record: Subscription) -> dict[str, Any]:
 
 
 def _rejoin(core: Core, customer: Customer, living: Subscription, now: int) -> Start | InFlight:
-    """Take over a subscription that an earlier request left in doubt, once that one had its time."""
+    """Take over a start that another request left in doubt, once that one had its time."""
     if living.status != STARTING:
         raise Refusal(409, "already_subscribed", "There is a subscription already.")
     if living.next_try_at is not None and living.next_try_at > now:
@@ -287,7 +287,7 @@ def _adopt(core: Core, found: SubscriptionFacts) -> int:
         if record is None:
             record = _new_record(customer.id, found.quantity, core.clock.now())
             living = living_record(session, customer.id)
-            # A second subscription, made at Stripe by hand, is kept beside the first as history.
+            # A second one, made at Stripe by hand, is kept beside the first as history.
             record.ended_at = found.created_at if living is not None else None
             session.add(record)
         record.stripe_id = found.id

@@ -228,7 +228,7 @@ class Payment(Base):
 
 
 class Debt(Base):
-    """Credits taken back that were already used (positive), or paid off by a later grant (negative)."""
+    """Credits taken back after their use (positive), or paid off by a later grant (negative)."""
 
     __tablename__ = "debts"
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -104,7 +104,7 @@ class Worker:
                 # Whoever signed this spoke of nothing that Stripe has.
                 state, reason = "ignored", "not_at_stripe"
             else:
-                log.error("event_refused", event_id=event.id, type=event.type, error=str(refusal))
+                log.exception("event_refused", event_id=event.id, type=event.type)
                 state, reason = "pending", "stripe_refused"
         except GatewayError:
             state, reason = "pending", "stripe_unavailable"
