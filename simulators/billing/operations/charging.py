@@ -186,7 +186,8 @@ def _unpaid(
     if isinstance(result, StripeDoubt) or _may_be_under_way(attempt, charge, result):
         return _still_open(attempt, now)
     _refuse(attempt, "payment_provider_unavailable", now)
-    return provider_unavailable()
+    # A doubt that ended in "nothing was charged" frees the fix for whoever asked just now.
+    return InFlight() if charge.is_repeat else provider_unavailable()
 
 
 def _may_be_under_way(attempt: FixAttempt, charge: Charge, result: GatewayError) -> bool:

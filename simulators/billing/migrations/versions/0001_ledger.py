@@ -93,8 +93,8 @@ def _create_deployment() -> None:
         "deployment",
         sa.Column("id", INT, autoincrement=False, nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_deployment_one_row"),
-        sa.PrimaryKeyConstraint("id", name="pk_deployment"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_deployment_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployment")),
         sqlite_strict=True,
     )
 
@@ -104,8 +104,8 @@ def _create_clock_offset() -> None:
         "clock_offset",
         sa.Column("id", INT, autoincrement=False, nullable=False),
         sa.Column("offset_s", INT, nullable=False),
-        sa.CheckConstraint("id = 1", name="ck_clock_offset_one_row"),
-        sa.PrimaryKeyConstraint("id", name="pk_clock_offset"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_clock_offset_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clock_offset")),
         sqlite_strict=True,
     )
 
@@ -122,10 +122,12 @@ def _create_customers() -> None:
         sa.Column("plan", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
         sa.Column("closed_at", INT, nullable=True),
-        sa.CheckConstraint("plan IN ('trial', 'payg', 'pro')", name="ck_customers_plan"),
-        sa.CheckConstraint("source IN ('direct', 'gh_marketplace')", name="ck_customers_source"),
-        sa.PrimaryKeyConstraint("id", name="pk_customers"),
-        sa.UniqueConstraint("stripe_customer_id", name="uq_customers_stripe_customer_id"),
+        sa.CheckConstraint("plan IN ('trial', 'payg', 'pro')", name=op.f("ck_customers_plan")),
+        sa.CheckConstraint(
+            "source IN ('direct', 'gh_marketplace')", name=op.f("ck_customers_source")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
+        sa.UniqueConstraint("stripe_customer_id", name=op.f("uq_customers_stripe_customer_id")),
         sqlite_strict=True,
     )
     op.create_index(
@@ -146,8 +148,8 @@ def _create_onboarding_attempts() -> None:
         sa.Column("email_digest", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
-        sa.PrimaryKeyConstraint("email_digest", name="pk_onboarding_attempts"),
-        sa.UniqueConstraint("customer_id", name="uq_onboarding_attempts_customer_id"),
+        sa.PrimaryKeyConstraint("email_digest", name=op.f("pk_onboarding_attempts")),
+        sa.UniqueConstraint("customer_id", name=op.f("uq_onboarding_attempts_customer_id")),
         sqlite_strict=True,
     )
 
@@ -159,12 +161,12 @@ def _create_earned_grants() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_earned_grants_customer_id"
+            ["customer_id"], ["customers.id"], name=op.f("fk_earned_grants_customer_id")
         ),
-        sa.PrimaryKeyConstraint("email_digest", "source", name="pk_earned_grants"),
+        sa.PrimaryKeyConstraint("email_digest", "source", name=op.f("pk_earned_grants")),
         sqlite_strict=True,
     )
-    op.create_index("ix_earned_grants_customer_id", "earned_grants", ["customer_id"])
+    op.create_index(op.f("ix_earned_grants_customer_id"), "earned_grants", ["customer_id"])
 
 
 def _create_api_keys() -> None:
@@ -175,12 +177,14 @@ def _create_api_keys() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
         sa.Column("revoked_at", INT, nullable=True),
-        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_api_keys_customer_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
-        sa.UniqueConstraint("digest", name="uq_api_keys_digest"),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_api_keys_customer_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("digest", name=op.f("uq_api_keys_digest")),
         sqlite_strict=True,
     )
-    op.create_index("ix_api_keys_customer_id", "api_keys", ["customer_id"])
+    op.create_index(op.f("ix_api_keys_customer_id"), "api_keys", ["customer_id"])
 
 
 def _create_purge_permits() -> None:
@@ -188,7 +192,7 @@ def _create_purge_permits() -> None:
         "purge_permits",
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
-        sa.PrimaryKeyConstraint("customer_id", name="pk_purge_permits"),
+        sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_purge_permits")),
         sqlite_strict=True,
     )
 
@@ -213,23 +217,23 @@ def _create_credit_transactions() -> None:
             " OR (source = 'consumed' AND amount = -1)"
             " OR (source = 'rollover_expired' AND amount < 0)"
             " OR (source = 'adjustment' AND amount <> 0)",
-            name="ck_credit_transactions_sign",
+            name=op.f("ck_credit_transactions_sign"),
         ),
-        sa.CheckConstraint("cause <> ''", name="ck_credit_transactions_cause"),
+        sa.CheckConstraint("cause <> ''", name=op.f("ck_credit_transactions_cause")),
         sa.CheckConstraint(
             "(sequence = 1"
             " AND previous_sequence IS NULL AND balance_before = 0)"
             " OR (sequence > 1"
             " AND previous_sequence IS NOT NULL"
             " AND previous_sequence = sequence - 1)",
-            name="ck_credit_transactions_chain",
+            name=op.f("ck_credit_transactions_chain"),
         ),
         sa.CheckConstraint(
-            "balance_after = balance_before + amount", name="ck_credit_transactions_sum"
+            "balance_after = balance_before + amount", name=op.f("ck_credit_transactions_sum")
         ),
         sa.CheckConstraint(
             "balance_before >= 0 AND balance_after >= 0",
-            name="ck_credit_transactions_never_negative",
+            name=op.f("ck_credit_transactions_never_negative"),
         ),
         sa.ForeignKeyConstraint(
             ["customer_id", "previous_sequence", "balance_before"],
@@ -241,20 +245,23 @@ def _create_credit_transactions() -> None:
             name="fk_credit_transactions_chain",
         ),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_credit_transactions_customer_id"
+            ["customer_id"], ["customers.id"], name=op.f("fk_credit_transactions_customer_id")
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_credit_transactions"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credit_transactions")),
         sa.UniqueConstraint(
             "customer_id",
             "sequence",
             "balance_after",
-            name="uq_credit_transactions_customer_id_sequence_balance_after",
+            name=op.f("uq_credit_transactions_customer_id_sequence_balance_after"),
         ),
         sa.UniqueConstraint(
-            "customer_id", "sequence", name="uq_credit_transactions_customer_id_sequence"
+            "customer_id", "sequence", name=op.f("uq_credit_transactions_customer_id_sequence")
         ),
         sa.UniqueConstraint(
-            "customer_id", "source", "cause", name="uq_credit_transactions_customer_id_source_cause"
+            "customer_id",
+            "source",
+            "cause",
+            name=op.f("uq_credit_transactions_customer_id_source_cause"),
         ),
         sqlite_strict=True,
     )
@@ -278,19 +285,21 @@ def _create_payments() -> None:
         sa.CheckConstraint(
             "(kind = 'charge' AND amount_minor > 0 AND parent_id IS NULL)"
             " OR (kind IN ('refund', 'dispute') AND amount_minor < 0 AND parent_id IS NOT NULL)",
-            name="ck_payments_sign",
+            name=op.f("ck_payments_sign"),
         ),
-        sa.CheckConstraint("cause <> ''", name="ck_payments_cause"),
-        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_payments_customer_id"),
-        sa.ForeignKeyConstraint(["parent_id"], ["payments.id"], name="fk_payments_parent_id"),
-        sa.PrimaryKeyConstraint("position", name="pk_payments"),
-        sa.UniqueConstraint("id", name="uq_payments_id"),
-        sa.UniqueConstraint("stripe_id", name="uq_payments_stripe_id"),
+        sa.CheckConstraint("cause <> ''", name=op.f("ck_payments_cause")),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_payments_customer_id")
+        ),
+        sa.ForeignKeyConstraint(["parent_id"], ["payments.id"], name=op.f("fk_payments_parent_id")),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_payments")),
+        sa.UniqueConstraint("id", name=op.f("uq_payments_id")),
+        sa.UniqueConstraint("stripe_id", name=op.f("uq_payments_stripe_id")),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
-    op.create_index("ix_payments_customer_id", "payments", ["customer_id"])
-    op.create_index("ix_payments_parent_id", "payments", ["parent_id"])
+    op.create_index(op.f("ix_payments_customer_id"), "payments", ["customer_id"])
+    op.create_index(op.f("ix_payments_parent_id"), "payments", ["parent_id"])
 
 
 def _create_debts() -> None:
@@ -301,9 +310,11 @@ def _create_debts() -> None:
         sa.Column("units", INT, nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
-        sa.CheckConstraint("units <> 0", name="ck_debts_units"),
-        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_debts_customer_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_debts"),
-        sa.UniqueConstraint("customer_id", "cause", name="uq_debts_customer_id_cause"),
+        sa.CheckConstraint("units <> 0", name=op.f("ck_debts_units")),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_debts_customer_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_debts")),
+        sa.UniqueConstraint("customer_id", "cause", name=op.f("uq_debts_customer_id_cause")),
         sqlite_strict=True,
     )

@@ -61,16 +61,16 @@ def _create_payment_methods() -> None:
         sa.Column("consented_at", INT, nullable=False),
         sa.Column("created_at", INT, nullable=False),
         sa.Column("removed_at", INT, nullable=True),
-        sa.CheckConstraint("is_default IN (0, 1)", name="ck_payment_methods_is_default"),
+        sa.CheckConstraint("is_default IN (0, 1)", name=op.f("ck_payment_methods_is_default")),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_payment_methods_customer_id"
+            ["customer_id"], ["customers.id"], name=op.f("fk_payment_methods_customer_id")
         ),
-        sa.PrimaryKeyConstraint("position", name="pk_payment_methods"),
-        sa.UniqueConstraint("id", name="uq_payment_methods_id"),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_payment_methods")),
+        sa.UniqueConstraint("id", name=op.f("uq_payment_methods_id")),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
-    op.create_index("ix_payment_methods_customer_id", "payment_methods", ["customer_id"])
+    op.create_index(op.f("ix_payment_methods_customer_id"), "payment_methods", ["customer_id"])
     op.create_index(
         "uq_payment_methods_default",
         "payment_methods",
@@ -103,19 +103,23 @@ def _create_fix_attempts() -> None:
         sa.Column("next_try_at", INT, nullable=True),
         sa.CheckConstraint(
             "(answer IS NOT NULL) = (outcome IN ('credit', 'charged'))",
-            name="ck_fix_attempts_answer",
+            name=op.f("ck_fix_attempts_answer"),
         ),
         sa.CheckConstraint(
-            "outcome IN ('pending', 'credit', 'charged', 'refused')", name="ck_fix_attempts_outcome"
+            "outcome IN ('pending', 'credit', 'charged', 'refused')",
+            name=op.f("ck_fix_attempts_outcome"),
         ),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_fix_attempts_customer_id"
+            ["customer_id"], ["customers.id"], name=op.f("fk_fix_attempts_customer_id")
         ),
-        sa.PrimaryKeyConstraint("position", name="pk_fix_attempts"),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_fix_attempts")),
         sa.UniqueConstraint(
-            "customer_id", "fix_id", "number", name="uq_fix_attempts_customer_id_fix_id_number"
+            "customer_id",
+            "fix_id",
+            "number",
+            name=op.f("uq_fix_attempts_customer_id_fix_id_number"),
         ),
-        sa.UniqueConstraint("id", name="uq_fix_attempts_id"),
+        sa.UniqueConstraint("id", name=op.f("uq_fix_attempts_id")),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
@@ -152,13 +156,13 @@ def _create_subscriptions() -> None:
         sa.Column("revision", INT, nullable=False),
         sa.Column("claims", INT, nullable=False),
         sa.Column("next_try_at", INT, nullable=True),
-        sa.CheckConstraint("quantity > 0", name="ck_subscriptions_quantity"),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_subscriptions_quantity")),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_subscriptions_customer_id"
+            ["customer_id"], ["customers.id"], name=op.f("fk_subscriptions_customer_id")
         ),
-        sa.PrimaryKeyConstraint("position", name="pk_subscriptions"),
-        sa.UniqueConstraint("id", name="uq_subscriptions_id"),
-        sa.UniqueConstraint("stripe_id", name="uq_subscriptions_stripe_id"),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_subscriptions")),
+        sa.UniqueConstraint("id", name=op.f("uq_subscriptions_id")),
+        sa.UniqueConstraint("stripe_id", name=op.f("uq_subscriptions_stripe_id")),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
@@ -191,13 +195,15 @@ def _create_invoices() -> None:
         sa.Column("period_end", INT, nullable=False),
         sa.Column("created_at", INT, nullable=False),
         sa.Column("settled_at", INT, nullable=True),
-        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name="fk_invoices_customer_id"),
-        sa.PrimaryKeyConstraint("position", name="pk_invoices"),
-        sa.UniqueConstraint("id", name="uq_invoices_id"),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_invoices_customer_id")
+        ),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_invoices")),
+        sa.UniqueConstraint("id", name=op.f("uq_invoices_id")),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
-    op.create_index("ix_invoices_customer_id", "invoices", ["customer_id"])
+    op.create_index(op.f("ix_invoices_customer_id"), "invoices", ["customer_id"])
 
 
 def _create_webhook_events() -> None:
@@ -216,12 +222,12 @@ def _create_webhook_events() -> None:
         sa.Column("customer_id", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "state IN ('pending', 'waiting', 'done', 'ignored', 'expired')",
-            name="ck_webhook_events_state",
+            name=op.f("ck_webhook_events_state"),
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_webhook_events"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_events")),
         sqlite_strict=True,
     )
-    op.create_index("ix_webhook_events_customer_id", "webhook_events", ["customer_id"])
+    op.create_index(op.f("ix_webhook_events_customer_id"), "webhook_events", ["customer_id"])
     op.create_index(
         "ix_webhook_events_state_next_try_at", "webhook_events", ["state", "next_try_at"]
     )
@@ -241,13 +247,17 @@ def _create_idempotency_records() -> None:
         sa.Column("created_at", INT, nullable=False),
         sa.Column("expires_at", INT, nullable=False),
         sa.CheckConstraint(
-            "(status IS NULL) = (body IS NULL)", name="ck_idempotency_records_answer"
+            "(status IS NULL) = (body IS NULL)", name=op.f("ck_idempotency_records_answer")
         ),
-        sa.PrimaryKeyConstraint("scope", name="pk_idempotency_records"),
+        sa.PrimaryKeyConstraint("scope", name=op.f("pk_idempotency_records")),
         sqlite_strict=True,
     )
-    op.create_index("ix_idempotency_records_customer_id", "idempotency_records", ["customer_id"])
-    op.create_index("ix_idempotency_records_expires_at", "idempotency_records", ["expires_at"])
+    op.create_index(
+        op.f("ix_idempotency_records_customer_id"), "idempotency_records", ["customer_id"]
+    )
+    op.create_index(
+        op.f("ix_idempotency_records_expires_at"), "idempotency_records", ["expires_at"]
+    )
 
 
 def _create_outbox_emails() -> None:
@@ -260,13 +270,18 @@ def _create_outbox_emails() -> None:
         sa.Column("due_at", INT, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("settled_at", INT, nullable=True),
-        sa.CheckConstraint("state IN ('due', 'sent', 'dropped')", name="ck_outbox_emails_state"),
-        sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name="fk_outbox_emails_customer_id"
+        sa.CheckConstraint(
+            "state IN ('due', 'sent', 'dropped')", name=op.f("ck_outbox_emails_state")
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_outbox_emails"),
+        sa.ForeignKeyConstraint(
+            ["customer_id"], ["customers.id"], name=op.f("fk_outbox_emails_customer_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_emails")),
         sa.UniqueConstraint(
-            "customer_id", "template", "cause", name="uq_outbox_emails_customer_id_template_cause"
+            "customer_id",
+            "template",
+            "cause",
+            name=op.f("uq_outbox_emails_customer_id_template_cause"),
         ),
         sqlite_strict=True,
     )
