@@ -163,7 +163,13 @@ def _judge_price(
     evidence: Evidence, state: CustomerState, records: list[Record], charge: Movement
 ) -> Iterator[Finding]:
     quantity = int(records[0].inputs.get("quantity") or 1)
-    prices = {price * quantity for record in records for price in prices_at(evidence, record)}
+    # Units at hand may have covered a part of the quantity: only the rest is bought.
+    prices = {
+        price * units
+        for record in records
+        for price in prices_at(evidence, record)
+        for units in range(1, quantity + 1)
+    }
     if charge.amount_minor in prices and charge.currency == evidence.catalog.currency:
         return
     due = min(prices, key=lambda price: abs(price - charge.amount_minor), default=0)
@@ -284,7 +290,7 @@ class PurchasesArePaid:
         """Look at one customer."""
         bought = sum(entry.units for entry in state.ledger or () if entry.source == "purchased")
         charges = evidence.charges(state, invoiced=False)
-        paid = sum(self._units(evidence, state, charge) for charge in charges)
+        paid = sum(_units_bought(evidence, state, charge) for charge in charges)
         if bought == paid:
             return
         worth = evidence.unit_worth_minor
@@ -300,6 +306,10 @@ class PurchasesArePaid:
             **blame(record),
         )
 
-    def _units(self, evidence: Evidence, state: CustomerState, charge: Movement) -> int:
-        record = operation_behind(evidence, state, charge)
-        return int(record.inputs.get("quantity") or 1) if record else 1
+
+def _units_bought(evidence: Evidence, state: CustomerState, charge: Movement) -> int:
+    """Give how many units a charge bought: its amount over a price that held, or one."""
+    record = operation_behind(evidence, state, charge)
+    prices = prices_at(evidence, record) if record and charge.invoice is None else set()
+    whole = [charge.amount_minor // price for price in prices if charge.amount_minor % price == 0]
+    return max(whole, default=1)
