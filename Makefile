@@ -35,6 +35,7 @@ check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tools.scan_secrets
 	@$(BIN)/python -m tools.check_links
+	@$(BIN)/python -m tools.docs_tables --check
 
 bench: $(READY) ## Side-by-side measurements (minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)

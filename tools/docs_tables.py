@@ -1,0 +1,72 @@
+"""Writes the tables in the documentation that follow from the code.
+
+``python -m tools.docs_tables`` rewrites what stands between ``<!-- NAME: … -->`` and
+``<!-- end -->``; with ``--check`` it changes nothing and exits 1 where a table is stale.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.operations import OPERATIONS, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+REPEATS = {
+    "nature": "yes",
+    "key": "by its idempotency key",
+    "client_id": "by `usage_id`",
+    "event_id": "by the event's id",
+}
+
+
+def operations_table() -> str:
+    """Return every operation with its inputs, outputs and what makes a repeat safe."""
+    rows = ["| operation | inputs | outputs | safe to repeat |", "| --- | --- | --- | --- |"]
+    return "\n".join([*rows, *(_row(operation) for operation in OPERATIONS.values())])
+
+
+def _row(operation: Operation) -> str:
+    outputs = [
+        f"`{name}`" + ("?" if name in operation.optional_outputs else "")
+        for name in operation.outputs
+    ]
+    if operation.lists:
+        outputs.append("items of " + ", ".join(f"`{name}`" for name in operation.item_outputs))
+    inputs = ", ".join(f"`{name}`" for name in operation.inputs)
+    cells = (f"`{operation.name}`", inputs, ", ".join(outputs) or "none", REPEATS[operation.repeat])
+    return f"| {' | '.join(cells)} |"
+
+
+TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
+    "operations": (ROOT / "docs" / "PROFILE.md", operations_table)
+}
+
+
+def fresh(name: str) -> tuple[Path, str, str]:
+    """Return a table's file, its text as it is, and its text as it should be."""
+    path, table = TABLES[name]
+    text = path.read_text(encoding="utf-8")
+    pattern = rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)"
+    return path, text, re.sub(pattern, lambda m: f"{m[1]}{table()}\n{m[2]}", text, flags=re.DOTALL)
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite the tables, or only check them."""
+    stale = [name for name in TABLES if fresh(name)[1] != fresh(name)[2]]
+    for name in stale:
+        path, _, text = fresh(name)
+        sys.stdout.write(f"{path.relative_to(ROOT)}: the table {name!r} is stale\n")
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{len(TABLES)} tables, {len(stale)} stale\n")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
