@@ -6,7 +6,8 @@ currencies that no longer have coins (https://docs.stripe.com/currencies#zero-de
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Literal
 
 MoneyForm = Literal["minor", "decimal_string", "decimal_number"]
@@ -15,6 +16,10 @@ _ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905 - a list of codes reads best as one line
 )
 _THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+_DIGITS_MAX = 60
+# Nothing is rounded silently: what does not fit is an error.
+_EXACT = Context(prec=_DIGITS_MAX, traps=[Inexact, InvalidOperation, Overflow])
+_PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class NotMoney(ValueError):
@@ -55,20 +60,22 @@ def _as_decimal(value: object, form: MoneyForm) -> Decimal:
     wanted = str if form == "decimal_string" else (int, Decimal)
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise NotMoney(f"{value!r} is not a {form.replace('_', ' ')}")
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        raise NotMoney(f"{value!r} is not a decimal amount") from None
-    if not amount.is_finite():
-        raise NotMoney(f"{value!r} is not a finite amount")
-    return amount
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        raise NotMoney(f"{value!r} is not a decimal amount")
+    return Decimal(value)
 
 
 def _from_decimal(amount: Decimal, currency: str) -> int:
-    scaled = amount.scaleb(exponent(currency))
-    if scaled != scaled.to_integral_value():
-        raise NotMoney(f"{amount} has a fraction of the smallest unit of {currency}")
-    return int(scaled)
+    try:
+        scaled = _EXACT.scaleb(amount, exponent(currency))
+        whole = _EXACT.to_integral_exact(scaled)
+    except DecimalException:
+        raise NotMoney(
+            f"{amount} is not a whole number of the smallest unit of {currency}"
+        ) from None
+    if not whole.is_finite() or whole.adjusted() >= _DIGITS_MAX:
+        raise NotMoney(f"{amount} is no amount of money")
+    return int(whole)
 
 
 def from_minor(amount_minor: int, form: MoneyForm, currency: str) -> int | str | Decimal:
@@ -79,7 +86,7 @@ def from_minor(amount_minor: int, form: MoneyForm, currency: str) -> int | str |
     """
     if form == "minor":
         return amount_minor
-    amount = Decimal(amount_minor).scaleb(-exponent(currency))
+    amount = _EXACT.scaleb(Decimal(amount_minor), -exponent(currency))
     return f"{amount:f}" if form == "decimal_string" else amount
 
 
