@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_DOTS = {".": "%2E", "..": "%2E%2E"}  # unquoted, these are steps through the path (RFC 3986, 3.3)
 
 
 class _Absent:
@@ -42,7 +43,8 @@ def fill_path(template: str, inputs: Mapping[str, Any]) -> str:
     >>> fill_path("/v1/customers/{customer}/usage", {"customer": "a/../b"})
     '/v1/customers/a%2F..%2Fb/usage'
     """
-    return PLACEHOLDER.sub(lambda match: quote(_text(inputs[match[1]]), safe=""), template)
+    filled = PLACEHOLDER.sub(lambda match: quote(_text(inputs[match[1]]), safe=""), template)
+    return "/".join(_DOTS.get(segment, segment) for segment in filled.split("/"))
 
 
 def fill_text(template: str, inputs: Mapping[str, Any]) -> str:
