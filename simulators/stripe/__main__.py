@@ -68,8 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
         listener = (
             open_socket(given.host, given.port) if given.fd is None else inherit_socket(given.fd)
         )
-    except CannotListen:
+    except CannotListen as error:
+        sys.stderr.write(f"{error}. Choose another with --port, or --port 0.\n")
         return 2
+    sys.stderr.write(f"seed {seed}\n")
     delivery = DeliverySettings(
         timeout_s=given.delivery_timeout, retries_s=SCHEDULES[given.retries]
     )

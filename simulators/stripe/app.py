@@ -7,16 +7,14 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from simulators.stripe.admin import Admin, BadCommand, refuse
 from simulators.stripe.api import Api
 from simulators.stripe.errors import ApiError
 from simulators.stripe.settings import Settings
 from simulators.stripe.simulator import Simulator
-
-_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 
 
 def create_app(
@@ -30,9 +28,10 @@ def create_app(
     simulator = Simulator(settings, wall=wall)
     api = Api(simulator.world)
 
-    async def answer(request: Request) -> Response:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         simulator.catch_up()
-        return await api(request)
+        response = await api(Request(scope, receive))
+        await response(scope, receive, send)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -47,7 +46,7 @@ def create_app(
 
     routes = [
         Mount("/simulator", routes=Admin(simulator).routes()),
-        Route("/{path:path}", answer, methods=_METHODS),
+        Mount("/", app=answer),
     ]
     app = Starlette(
         routes=routes,

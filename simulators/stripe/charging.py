@@ -32,7 +32,7 @@ class Failure:
         )
 
 
-def decline_error(decline: Decline, **details: Any) -> CardError:  # noqa: ANN401 - JSON
+def decline_error(decline: Decline, **details: Any) -> CardError:
     """Return a decline as an API error."""
     return CardError(
         decline.message,

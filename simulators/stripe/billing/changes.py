@@ -30,6 +30,20 @@ class _Before:
     price: Obj
 
 
+@dataclass(frozen=True)
+class _Window:
+    """The period that a change falls into, and when; `restarts`: the period ends with it."""
+
+    start: int
+    end: int
+    at: int
+    restarts: bool
+
+    def share(self, amount_minor: int) -> int:
+        """Return what the rest of the period costs of a whole period's amount."""
+        return prorate(amount_minor, self.end - self.at, self.end - self.start)
+
+
 def change(world: World, subscription: Obj, given: Obj) -> None:
     """Apply a change of items, trial or anchor, with prorations, and invoice it if due now.
 
@@ -67,8 +81,8 @@ def _apply(world: World, subscription: Obj, given: Obj) -> Obj | None:
         restarts = _restart_if_needed(world, subscription, given, before)
         behavior = given.get("proration_behavior", "create_prorations")
         if charged and behavior != "none":
-            until = None if restarts or subscription["status"] == "trialing" else period[1]
-            _add_prorations(world, subscription, before, period, at, until)
+            ends = restarts or subscription["status"] == "trialing"
+            _add_prorations(world, subscription, before, _Window(*period, at, restarts=ends))
         invoice = None
         if restarts or behavior == "always_invoice":
             invoice = _invoice_now(world, subscription, whole_period=restarts)
@@ -184,44 +198,35 @@ def _set_period(world: World, subscription: Obj, end: int) -> None:
     subscriptions.plan_next(world, subscription)
 
 
-def _add_prorations(  # noqa: PLR0913 - what changed, and when
-    world: World,
-    subscription: Obj,
-    before: list[_Before],
-    period: tuple[int, int],
-    at: int,
-    until: int | None,
+def _add_prorations(
+    world: World, subscription: Obj, before: list[_Before], window: _Window
 ) -> None:
-    """Add credits for what was paid and is not used, and debits up to `until` for what is."""
+    """Add credits for what was paid and is not used, and debits for what will be."""
     old = {entry.item_id: entry for entry in before}
     new = {item["id"]: item for item in lifecycle.items_of(world, subscription)}
     for item_id in dict.fromkeys([*old, *new]):
         was, item = old.get(item_id), new.get(item_id)
         now_billed = _as_billed(world, item) if item else None
-        if until is not None and now_billed == was:
+        if not window.restarts and now_billed == was:
             continue
-        parts = [("Unused", was, -1)] + ([("Remaining", now_billed, 1)] if until else [])
-        for word, billed, sign in parts:
-            if billed is not None:
-                _prorate(world, subscription, billed, word, sign, at, period)
+        if was is not None:
+            _prorate(world, subscription, was, window, credit=True)
+        if now_billed is not None and not window.restarts:
+            _prorate(world, subscription, now_billed, window, credit=False)
 
 
-def _prorate(  # noqa: PLR0913, PLR0917 - as above
-    world: World,
-    subscription: Obj,
-    billed: _Before,
-    word: str,
-    sign: int,
-    at: int,
-    period: tuple[int, int],
+def _prorate(
+    world: World, subscription: Obj, billed: _Before, window: _Window, *, credit: bool
 ) -> None:
     name = product_name(world, billed.price)
     counted = name if billed.quantity == 1 else f"{billed.quantity} {TIMES} {name}"
+    share = window.share(billed.amount)
+    word = "Unused" if credit else "Remaining"
     charge = Charge(
-        amount=prorate(sign * billed.amount, period[1] - at, period[1] - period[0]),
+        amount=-share if credit else share,
         currency=subscription["currency"],
-        description=f"{word} time on {counted} after {day(at)}",
-        period=(at, period[1]),
+        description=f"{word} time on {counted} after {day(window.at)}",
+        period=(window.at, window.end),
         quantity=billed.quantity,
         price=billed.price,
         subscription=subscription["id"],
@@ -261,9 +266,9 @@ def _invoice_now(world: World, subscription: Obj, *, whole_period: bool) -> Obj 
 def settle_last_period(world: World, subscription: Obj, *, credit: bool, invoice: bool) -> None:
     """Before a subscription ends now: credit its unused time, invoice what is pending."""
     if credit and subscription["status"] in {"active", "past_due"}:
-        period = lifecycle.period_of(world, subscription)
+        window = _Window(*lifecycle.period_of(world, subscription), world.now, restarts=True)
         before = [_as_billed(world, item) for item in lifecycle.items_of(world, subscription)]
-        _add_prorations(world, subscription, before, period, world.now, None)
+        _add_prorations(world, subscription, before, window)
     if invoice:
         last = _invoice_now(world, subscription, whole_period=False)
         if last is not None:

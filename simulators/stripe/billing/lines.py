@@ -8,7 +8,6 @@ from simulators.stripe.currencies import format_money
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
-
 TIMES = "\N{MULTIPLICATION SIGN}"
 """Stands between quantity and product in Stripe's descriptions."""
 

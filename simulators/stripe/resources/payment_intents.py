@@ -179,16 +179,13 @@ def _confirm(world: World, intent: Obj, given: Obj) -> None:
 def update(world: World, call: Call) -> Obj:
     """Change an intent that is not being paid; this sends no event, as at Stripe."""
     intent = world.fetch("payment_intent", call.id)
-    given = call.params
+    given: Obj = call.params
     if intent["status"] not in _OPEN and set(given) - {"metadata", "description", "expand"}:
         raise intents.unexpected_state(world, intent, "update", _OPEN)
-    amount = given.get("amount", intent["amount"])
-    currency = given.get("currency", intent["currency"])
-    check_chargeable(int(amount), str(currency))
-    owner = given.get("customer", intent["customer"])
-    changes = {**call.pick(*_PLAIN), **_method_changes(call)}
-    changes |= {"amount": amount, "currency": currency, "customer": owner}
-    method = _method(world, given, _customer(world, owner))
+    asked: Obj = {key: given.get(key, intent[key]) for key in ("amount", "currency", "customer")}
+    check_chargeable(asked["amount"], asked["currency"])
+    changes = {**call.pick(*_PLAIN), **_method_changes(call), **asked}
+    method = _method(world, given, _customer(world, asked["customer"]))
     if method is not None:
         changes |= {"payment_method": method["id"], "status": "requires_confirmation"}
     if "metadata" in given:
