@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError, HistoryError
+from harness.errors import HarnessError, HistoryError, ReportError
 from harness.ground import Ground, Plan
 from harness.history import read_histories
 from harness.naming import new_run_id, new_seed
 from harness.operations import OPERATIONS
-from harness.pytest_plugin import CUSTOMERS, PLAN, PROPERTY
+from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
-from harness.running import Running, died, first_customer, running
+from harness.running import Running, died, first_customer, reach, running
 from harness.session import Customer
 from harness.target.load import find_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -36,8 +39,8 @@ _RANK = {"passed": 0, "skipped": 1, "unknown": 2, "failed": 3}
 class Conductor:
     """A context manager around a run, and a pytest plugin within it.
 
-    Entering starts the target and makes a first customer; leaving stops everything. `conclude`
-    judges the merged history and writes the report.
+    Entering starts the target and makes a first customer; leaving stops everything and keeps the
+    history of what had run, however the run ended. `conclude` judges it and writes the report.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -48,6 +51,7 @@ class Conductor:
         self.trouble: list[str] = []
         self.customers: list[Customer] = []
         self._tests: dict[str, dict[str, Any]] = {}
+        self._collected: set[str] = set()
         self._began = time.time()
         self._undo = contextlib.ExitStack()
         self._up = Running()
@@ -57,7 +61,9 @@ class Conductor:
         """Start the target and find that it can be worked with."""
         with contextlib.ExitStack() as undo:
             source = find_target(self.plan.spec)
+            undo.enter_context(_alone_in(self.settings.report))
             prepare_folder(self.settings.report)
+            undo.callback(self._merge)
             self._up = undo.enter_context(running(source, self.plan.seed))
             self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
             self._ground = Ground.open(self.plan, "preflight")
@@ -88,19 +94,24 @@ class Conductor:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
-        """Take a worker's customers over, or note that it died with them."""
-        told = getattr(node, "workeroutput", {}).get("harness_customers")
-        if told is None:
-            if not self.interrupted:
-                self.trouble.append(f"the worker {node.gateway.id} died: {error or 'no word'}")
-            return
-        self.customers += [Customer(**customer) for customer in told]
+        """Note that a worker died: with it went what its test was at."""
+        if not hasattr(node, "workeroutput") and not self.interrupted:
+            self.trouble.append(f"the worker {node.gateway.id} died: {error or 'no word'}")
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which tests there are."""
+        self._collected.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Note it from a worker: each collects them all."""
+        self._collected.update(ids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep the worst that a test's phases tell."""
-        told = dict(report.user_properties).get(PROPERTY)
-        if not isinstance(told, dict):
-            told = _crashed(report)
+        """Keep the worst that a test's phases tell, and take over the customers that it made."""
+        made: list[dict[str, Any]] = getattr(report, CUSTOMERS, [])
+        self.customers += [Customer(**customer) for customer in made]
+        told = getattr(report, TOLD, None) or _crashed(report)
         if told is None:
             return
         known = self._tests.setdefault(report.nodeid, {**told, "duration_s": 0.0})
@@ -118,19 +129,17 @@ class Conductor:
         """Note that a person stopped the run."""
         self.interrupted = True
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Take over the customers of tests that ran in this process."""
-        made: list[Customer] = session.config.stash[CUSTOMERS]
-        self.customers += made
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note that pytest itself broke off: what it had not come to is not known."""
+        self.trouble.append(f"pytest broke off: {excinfo.exconly()}")
 
     # the end
 
     def conclude(self) -> RunResults:
         """Judge the merged history, write the report, and give the results."""
-        dead = died(self._up)
-        if dead:
-            self.trouble.append(f"the stack did not last: {dead}")
         history = self._merge()
+        checks = tuple(self._judge(history))
+        self.trouble += self._broken_off()
         results = RunResults(
             target=self._ground.target.profile.target.name,
             seed=self.plan.seed,
@@ -138,7 +147,7 @@ class Conductor:
             started_at=self._began,
             duration_s=time.time() - self._began,
             tests=tuple(_result(test, told) for test, told in sorted(self._tests.items())),
-            checks=tuple(self._judge(history)),
+            checks=checks,
             coverage=_coverage(self._ground.target.operations, history, self._tests),
             customers=len(self.customers),
             trouble=tuple(self.trouble),
@@ -148,20 +157,39 @@ class Conductor:
         write_report(results, Path(self.plan.folder), self._ground.redactor)
         return results
 
+    def _broken_off(self) -> Iterator[str]:
+        """Say what ended before its time; nothing that never ran is ever green."""
+        dead = died(self._up)
+        if dead:
+            yield f"the stack did not last: {dead}"
+        left = sorted(self._collected - self._tests.keys())
+        if left and not self.interrupted:
+            yield f"{len(left)} of {len(self._collected)} tests never ran, the first: {left[0]}"
+
     def _judge(self, history: list[Record]) -> list[CheckVerdict]:
-        """Judge everything once more: what went wrong between tests shows only here."""
+        """Judge everything once more: what went wrong between tests shows only here.
+
+        Interrupted here, the run still gets its report, unless it was interrupted before.
+        """
         for customer in self.customers:
             self._ground.redactor.add(customer.credential)
         try:
+            reach(self._ground.target.profile)
             return self._ground.judge().judge(self.customers, history)
         except HarnessError as error:
             self.trouble.append(f"the books could not be judged: {error.message}")
-            return []
+        except KeyboardInterrupt:
+            if self.interrupted:
+                raise
+            self.interrupted = True
+        return []
 
     def _merge(self) -> list[Record]:
         """Make one history of the workers' own, in the order of time."""
         folder = Path(self.plan.folder)
         parts = sorted(folder.glob("history-*.jsonl"))
+        if not parts:
+            return []
         try:
             records = read_histories(parts)
         except HistoryError as error:
@@ -173,7 +201,26 @@ class Conductor:
         return records
 
 
-def _lines_in_order(parts: list[Path]) -> list[str]:
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the report's folder for one run: two would mix their histories. Raises `ReportError`."""
+    with contextlib.ExitStack() as undo:
+        # Where it cannot be made or opened, `prepare_folder` says so.
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            undo.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ReportError(
+                    f"another run writes its report to {folder}",
+                    hint="Give each run a folder of its own: --report DIR",
+                ) from None
+        yield
+
+
+def _lines_in_order(parts: Iterable[Path]) -> list[str]:
     lines = [line for part in parts for line in part.read_text("utf-8").splitlines() if line]
     whole = [line for line in lines if line.endswith("}")]
 

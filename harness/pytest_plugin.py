@@ -3,7 +3,7 @@
 Loaded by name (`-p harness.pytest_plugin`, or a conftest's `pytest_plugins`), never by entry point,
 so that coverage sees its import. `billing-harness run` adds a `harness.conductor.Conductor`, which
 hands every process a plan; plain `pytest suites/…` starts the target in each process that needs it
-and judges each test, but writes no report. (PYTEST_DONT_REWRITE: the command line imports it first.)
+and judges each test, but writes no report. (PYTEST_DONT_REWRITE: the command line has it imported.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
 from harness.report.results import finding_data
 from harness.running import running
-from harness.session import Customer, Session
+from harness.session import Session
 from harness.target.load import find_target
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from harness.target.profile import Catalog, Profile
 
 PLAN = pytest.StashKey[Plan]()
-CUSTOMERS = pytest.StashKey[list[Customer]]()
 FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
-PROPERTY = "harness"
+# Attributes of a report, not its `user_properties`: those, other plugins write into files.
+TOLD = "harness_told"
+CUSTOMERS = "harness_customers"
 EXCHANGES_MAX = 12
 BODY_CHARS_MAX = 4000
 
@@ -62,10 +63,19 @@ def pytest_configure(config: pytest.Config) -> None:
         "nightly: takes long; `make nightly` runs it",
     ):
         config.addinivalue_line("markers", line)
-    config.stash[CUSTOMERS] = []
     handed: dict[str, Any] | None = getattr(config, "workerinput", {}).get("harness_plan")
     if handed:
         config.stash[PLAN] = Plan(**handed)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless `-m` speaks of it."""
+    if "nightly" in config.getoption("markexpr", ""):
+        return
+    long = [item for item in items if item.get_closest_marker("nightly")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in set(long)]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -104,14 +114,12 @@ def _own_plan(config: pytest.Config) -> Iterator[Plan]:
 
 
 @pytest.fixture
-def session(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]:
+def session(request: pytest.FixtureRequest, ground: Ground) -> Session:
     """Give a test its hold on the target; its customers are judged when it ends."""
     _skip_unless_able(request.node, ground)
     if ground.silent:
         raise Unknown("the target has stopped answering")
-    made = ground.session(request.node.nodeid)
-    yield made
-    request.config.stash[CUSTOMERS].extend(made.customers)
+    return ground.session(request.node.nodeid)
 
 
 @pytest.fixture
@@ -175,18 +183,26 @@ def _lines(broken: list[CheckVerdict]) -> Iterator[str]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put into the report what a run wants to know of a test."""
+    """Put into the report what a run wants to know of a test, and the customers that it made.
+
+    Both travel in memory, from a worker too, and what a test tells is free of secrets already: only
+    its own process knows them all. Customers travel with their credentials, for the last judgement.
+    """
     report = yield
-    if "session" in getattr(item, "fixturenames", ()):
-        report.user_properties.append((PROPERTY, _told(item, call, report)))
+    if PLAN in item.config.stash or "session" in getattr(item, "fixturenames", ()):
+        used: dict[str, Any] = getattr(item, "funcargs", None) or {}
+        made, stands = used.get("session"), used.get("ground")
+        told = _told(item, call, report, made)
+        setattr(report, TOLD, stands.redactor.data(told) if isinstance(stands, Ground) else told)
+        if isinstance(made, Session) and report.when == "teardown":
+            setattr(report, CUSTOMERS, [asdict(customer) for customer in made.customers])
     return report
 
 
 def _told(
-    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, made: object
 ) -> dict[str, Any]:
     result, reason = _result(call, report)
-    made = getattr(item, "funcargs", {}).get("session")
     bad = result in {"failed", "unknown"}
     return {
         "title": _sentence(item),
@@ -277,15 +293,7 @@ def _suite(item: pytest.Item) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Show *unknown* as itself."""
-    told = dict(report.user_properties).get(PROPERTY)
-    if isinstance(told, dict) and told["result"] == "unknown":
+    told = getattr(report, TOLD, None)
+    if told and told["result"] == "unknown":
         return "unknown", "U", "UNKNOWN"
     return None
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the customers of a worker to the controlling process, in memory."""
-    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        made = session.config.stash[CUSTOMERS]
-        output["harness_customers"] = [asdict(customer) for customer in made]

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from harness.ground import Ground
+    from harness.session import Session
     from harness.stack.process import DeadChild
     from harness.target.load import TargetSource
+    from harness.target.profile import Profile
+    from harness.target.protocol import Outcome
 
-_WRONG_KEY = frozenset({"401", "403"})
+_WRONG_KEY = frozenset({401, 403})
+_OWN_READS = ("get_customer", "get_balance", "list_ledger", "list_payments")
 
 
 def _nothing_dead() -> list[DeadChild]:
@@ -56,12 +60,13 @@ def running(source: TargetSource, seed: int) -> Iterator[Running]:
             up = Running()
         resolved, _ = source.file.resolve({**os.environ, **up.variables})
         refuse_production(resolved, os.environ)
-        _answers(resolved.target.base_url, resolved.target.timeout_s)
+        reach(resolved)
         yield up
 
 
-def _answers(base_url: str, timeout_s: float) -> None:
-    """Raise `TargetUnreachable` unless something at this address speaks HTTP."""
+def reach(profile: Profile) -> None:
+    """Raise `TargetUnreachable` unless something at the target's address speaks HTTP."""
+    base_url, timeout_s = profile.target.base_url, profile.target.timeout_s
     with Transport(base_url, timeout_s) as transport:
         reply = transport.send(Call("GET", "/"))
     if not isinstance(reply, NoReply):
@@ -80,28 +85,42 @@ def _answers(base_url: str, timeout_s: float) -> None:
 def first_customer(ground: Ground) -> None:
     """Make one customer before any suite runs, so that a mistake is told once and plainly.
 
-    Raises `TargetError` where the target turns the harness's key away or is not understood; any
+    Raises `TargetError` where the target turns the harness's keys away or is not understood; any
     other refusal is for the suites to judge. A target that cannot make customers is let through.
     """
-    if "create_customer" not in ground.target.operations:
+    mapped = ground.target.operations
+    if "create_customer" not in mapped:
         return
     session = ground.session("preflight")
-    outcome = session.perform(
-        "create_customer", email=session.names.email(), name="Preflight", source="direct"
-    )
-    exchanges = session.records[-1].exchanges
-    status = str(getattr(exchanges[-1].reply, "status", "")) if exchanges else ""
-    base_url = ground.target.profile.target.base_url
-    if outcome.kind == "refused" and status in _WRONG_KEY:
-        raise TargetError(
-            f"{base_url} turns the harness away: create_customer was {outcome}, HTTP {status}",
-            hint="Check the keys that [auth] names, in the environment of this command.",
-        )
+    email = session.names.email()
+    outcome = session.perform("create_customer", email=email, name="Preflight", source="direct")
+    _let_in(session, "create_customer", outcome)
     if outcome.kind == "unknown":
+        base_url = ground.target.profile.target.base_url
         raise TargetError(
             f"the first operation on {base_url} is not understood: create_customer was {outcome}",
             hint="Check base_url and [operations.create_customer] in the profile.",
         )
+    own = next((name for name in _OWN_READS if name in mapped), None)
+    if own and session.customers:
+        _let_in(session, own, session.perform(own, customer=session.customers[0]))
+
+
+def _let_in(session: Session, operation: str, outcome: Outcome) -> None:
+    """Raise `TargetError` where the target did not accept who asked."""
+    exchanges = session.records[-1].exchanges
+    status = getattr(exchanges[-1].reply, "status", None) if exchanges else None
+    if outcome.kind != "refused" or status not in _WRONG_KEY:
+        return
+    profile = session.target.profile
+    mapping = profile.operations.get(operation)
+    section = profile.auth_role(mapping.role if mapping else None, "customer")
+    raise TargetError(
+        f"{profile.target.base_url} turns the harness away:"
+        f" {operation} was {outcome}, HTTP {status}",
+        hint=f"Check [auth.{section}] in the profile, and the variables of the environment that"
+        " it names.",
+    )
 
 
 def died(up: Running) -> str | None:

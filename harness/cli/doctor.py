@@ -33,7 +33,10 @@ _STYLES = {
 
 def doctor(
     target: Annotated[
-        str, typer.Option(help="A target: a name, a profile's FILE.toml, or module:Class.")
+        str,
+        typer.Option(
+            help="A target: a name, a profile's FILE.toml, or module:Class.", metavar="TARGET"
+        ),
     ] = "reference",
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> int:

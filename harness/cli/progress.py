@@ -10,6 +10,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from harness.cli.console import COLOURS, errors
+from harness.pytest_plugin import TOLD
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -63,8 +64,8 @@ class Progress:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test at its end, and tell of it at once if it is bad."""
-        told = dict(report.user_properties).get("harness")
-        if isinstance(told, dict) and told["result"] in {"failed", "unknown"}:
+        told = getattr(report, TOLD, None)
+        if told and told["result"] in {"failed", "unknown"}:
             self._tell(report.nodeid, told)
         if report.when == "teardown":
             self._done += 1

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from harness.cli.console import COLOURS, errors, output
-from harness.errors import HarnessError, TargetError
+from harness.errors import HarnessError, ReportError, TargetError
 from harness.report.write import prepare_file, write_whole
 from harness.settings import RunSettings, run_settings
 
@@ -28,19 +28,32 @@ def run(
     target: Annotated[
         str | None,
         typer.Option(
-            help="A target: a name, a profile's FILE.toml, or module:Class.", metavar="TARGET"
+            help="A target: a name, a profile's FILE.toml, or module:Class.",
+            metavar="TARGET",
+            show_default="reference",
         ),
     ] = None,
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="Run this suite only; may be given several times.", metavar="NAME"),
+        typer.Option(
+            help="Run this suite only; may be given several times.",
+            metavar="NAME",
+            show_default="all",
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("-n", "--workers", help="Run the tests in N processes.")
+        int | None,
+        typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Repeat the choices of an earlier run.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Repeat the choices of an earlier run.", metavar="N", show_default="drawn anew"
+        ),
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="The report's folder [default: reports/latest].")
+        Path | None,
+        typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
@@ -51,9 +64,9 @@ def run(
     Without a target, the reference billing service is started on this machine, with a Stripe
     simulator beside it.
 
-    Try it: billing-harness run
+    Try it: `billing-harness run`
 
-    On your own API: billing-harness run --target acme.toml --suite security --json out.json
+    On your own API: `billing-harness run --target acme.toml --suite security --json out.json`
     """
     settings = run_settings(
         target=target,
@@ -76,7 +89,7 @@ def _run(settings: RunSettings) -> int:
 
     chosen = _chosen(settings.suites)
     if settings.json_file:
-        prepare_file(settings.json_file)
+        _clear(settings.json_file)
     errors.print(f"starting {settings.target} …", style="dim")
     with Conductor(settings) as conductor:
         plan = conductor.plan
@@ -92,6 +105,17 @@ def _run(settings: RunSettings) -> int:
         write_whole(settings.json_file, data + "\n")
     _tell(results, settings)
     return results.exit_status
+
+
+def _clear(path: Path) -> None:
+    """Make sure that the facts can be written, and that nobody takes older ones for them."""
+    prepare_file(path)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be written: {error.strerror}", hint="Give another path to --json."
+        ) from None
 
 
 def _chosen(asked: tuple[str, ...]) -> list[str]:
@@ -133,10 +157,12 @@ def _suites_root() -> Path:
 
 
 def _pytest(arguments: list[str], plugins: list[Any]) -> None:
-    """Run pytest in this process with no plugin but ours: others could change a verdict."""
+    """Run pytest in this process, with no plugin or option but ours to change a verdict."""
     import pytest
 
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
     sys.dont_write_bytecode = True  # an installed package's folder may not be ours to write to
     pytest.main(arguments, plugins=plugins)
 

@@ -20,11 +20,18 @@ def up(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when it is ready.")
     ] = False,
-    port: Annotated[int, typer.Option(help="The billing service's port; 0 takes a free one.")] = 0,
-    stripe_port: Annotated[
-        int, typer.Option(help="The Stripe simulator's port; 0 takes a free one.")
+    port: Annotated[
+        int, typer.Option(help="The billing service's port; 0 takes a free one.", metavar="PORT")
     ] = 0,
-    seed: Annotated[int | None, typer.Option(help="Repeat an earlier stack's ids.")] = None,
+    stripe_port: Annotated[
+        int, typer.Option(help="The Stripe simulator's port; 0 takes a free one.", metavar="PORT")
+    ] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Repeat an earlier stack's ids.", metavar="N", min=0, show_default="drawn anew"
+        ),
+    ] = None,
 ) -> int:
     """Start the Stripe simulator and the reference billing service, and keep them running.
 
