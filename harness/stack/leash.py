@@ -170,22 +170,19 @@ def _signal_group(group: int, number: int) -> bool:
 
 
 def _descendants(root: int) -> list[int]:
-    """Return the living processes below `root`, zombies left out, as /proc tells (proc(5))."""
+    """Return the processes below `root`, as /proc/PID/stat tells (proc(5))."""
     children: dict[int, list[int]] = {}
-    zombies: set[int] = set()
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the start-up time
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 - the same
-                state, parent = stat.read().rpartition(b")")[2].split()[:2]
+                parent = stat.read().rpartition(b")")[2].split()[1]
                 children.setdefault(int(parent), []).append(int(name))
-                if state in b"ZX":
-                    zombies.add(int(name))
     found, unvisited = [], [root]
     while unvisited:
         below = children.get(unvisited.pop(), [])
         found += below
         unvisited += below
-    return [pid for pid in found if pid not in zombies]
+    return found
 
 
 def main(arguments: list[str]) -> int:

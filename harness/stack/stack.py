@@ -107,7 +107,8 @@ class Stack:
         database_url = _database_url(options.database, self._folder)
         env = {**_service_environment(keys, database_url, stripe_url), **options.billing_env}
 
-        simulator = self._serve("stripe", options.stripe_program, {}, stripe)
+        seed = ("--seed", str(options.seed))
+        simulator = self._serve("stripe", options.stripe_program, {}, stripe, seed)
         migration = self._launch("migrate", [*options.billing_program, "migrate"], env)
         stripe.close()
         simulator.wait_ready(f"{stripe_url}/simulator/ready", options.deadline_s)
@@ -142,10 +143,15 @@ class Stack:
             worker.wait_ready(f"{url}/ready", self.options.deadline_s)
 
     def _serve(
-        self, name: str, program: tuple[str, ...], env: Mapping[str, str], listener: socket.socket
+        self,
+        name: str,
+        program: tuple[str, ...],
+        env: Mapping[str, str],
+        listener: socket.socket,
+        more: tuple[str, ...] = (),
     ) -> Child:
         """Start a program that serves an inherited socket, and watch it from now on."""
-        argv = [*program, "serve", "--fd", str(listener.fileno())]
+        argv = [*program, "serve", "--fd", str(listener.fileno()), *more]
         child = self._launch(name, argv, env, pass_fds=(listener.fileno(),))
         self._children.append(child)
         return child

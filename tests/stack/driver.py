@@ -1,4 +1,4 @@
-"""Runs a stack of stand-ins until its standard input ends: what `up` does, to be killed."""
+"""Runs a stack until its standard input ends: what `up` does, to be killed. `real` or `standin`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.stack import Stack, StackOptions
 from tests.stack.processes import STANDIN_PROGRAM
 
 if __name__ == "__main__":
-    options = StackOptions(stripe_program=STANDIN_PROGRAM, billing_program=STANDIN_PROGRAM)
-    with Stack(options) as stack:
+    standins = StackOptions(stripe_program=STANDIN_PROGRAM, billing_program=STANDIN_PROGRAM)
+    with Stack(StackOptions() if sys.argv[1] == "real" else standins) as stack:
         print(stack.addresses.to_json(), flush=True)  # noqa: T201 - what it is for
         sys.stdin.read()

@@ -1,8 +1,9 @@
-"""Finds the processes that a test started, by a mark in their environment."""
+"""Starts processes that tests kill, and finds what is left by a mark in the environment."""
 
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MARKER = "LEFTOVER_MARKER"
+DRIVER = Path(__file__).with_name("driver.py")
 STANDIN = Path(__file__).with_name("standin.py")
 STANDIN_PROGRAM = (sys.executable, "-I", "-S", str(STANDIN))
 
@@ -42,3 +44,21 @@ def eventually(condition: Callable[[], object], deadline_s: float = 20) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+@contextlib.contextmanager
+def driver(kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a stack in a process of its own, with a process group of its own as in a terminal."""
+    with subprocess.Popen(
+        [sys.executable, str(DRIVER), kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

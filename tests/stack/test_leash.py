@@ -1,38 +1,51 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.stack.process import LEASH
 from tests.stack.processes import STANDIN_PROGRAM, eventually, linux_only, marked
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytestmark = linux_only
 
 
-def leash(*command: str, options: tuple[str, ...] = (), **kwargs: object) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def leash(
+    *command: str, options: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """Start a command on a leash, as a measured process (`-I -S` would hide it from coverage)."""
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # kwargs are Popen's
+    with subprocess.Popen(
         [sys.executable, "-P", str(LEASH), "--grace", "0.3", *options, "--", *command],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **kwargs,
-    )
+        pass_fds=pass_fds,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for the command's own end; return status, standard output and standard error."""
-    process.wait(timeout=30)
-    output, error = process.communicate(timeout=30)
-    return process.returncode, output, error
+def finish(*command: str, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    """Let a command end by itself; return status, standard output and standard error."""
+    with leash(*command, options=options) as process:
+        process.wait(timeout=30)
+        output, error = process.communicate(timeout=30)
+        return process.returncode, output, error
 
 
 @pytest.mark.parametrize(
@@ -41,25 +54,21 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def test_the_status_of_the_command_is_passed_on(script: str, status: int, marker: str) -> None:
     """A leash ends with the status of its command, and by 128 plus the signal that ended it."""
     assert marker
-    with leash("sh", "-c", script) as process:
-        assert process.wait(timeout=30) == status
+    assert finish("sh", "-c", script) == (status, "", "")
 
 
 def test_a_command_that_cannot_be_run_is_named(tmp_path: os.PathLike[str], marker: str) -> None:
     """A missing program gives 127 and one that may not be run 126, each with its name."""
     assert marker
-    missing = leash("no-such-program-anywhere")
-    forbidden = leash(str(tmp_path))
-    assert finish(missing)[::2] == (
-        127,
-        "cannot run no-such-program-anywhere: No such file or directory\n",
-    )
-    assert finish(forbidden)[::2] == (126, f"cannot run {tmp_path}: Permission denied\n")
+    missing = "cannot run no-such-program-anywhere: No such file or directory\n"
+    forbidden = f"cannot run {tmp_path}: Permission denied\n"
+    assert finish("no-such-program-anywhere") == (127, "", missing)
+    assert finish(str(tmp_path)) == (126, "", forbidden)
 
 
 def test_an_option_that_it_does_not_know_is_refused() -> None:
     """A misspelt option is an error, never a command that runs without it."""
-    status, _, error = finish(leash("true", options=("--no-such",)))
+    status, _, error = finish("true", options=("--no-such",))
     assert (status, error) == (1, "leash: unknown option --no-such\n")
 
 
@@ -108,8 +117,8 @@ def test_killing_the_leash_takes_the_command_along(marker: str) -> None:
 def test_signals_that_the_leash_ignores_reach_the_command(marker: str) -> None:
     """The command starts with the default actions, so that Ctrl-C and broken pipes work in it."""
     assert marker
-    process = leash("grep", "SigIgn", "/proc/self/status")
-    assert int(finish(process)[1].split()[1], 16) == 0
+    _, ignored, _ = finish("grep", "SigIgn", "/proc/self/status")
+    assert int(ignored.split()[1], 16) == 0
 
 
 def test_the_port_dies_with_the_command(marker: str) -> None:
@@ -118,7 +127,7 @@ def test_the_port_dies_with_the_command(marker: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     number, address = str(listener.fileno()), listener.getsockname()
     command = (*STANDIN_PROGRAM, "serve", "--fd", number)
-    with leash(*command, options=("--fd", number), pass_fds=[listener.fileno()]) as process:
+    with leash(*command, options=("--fd", number), pass_fds=(listener.fileno(),)) as process:
         listener.close()
         with socket.create_connection(address, timeout=20) as client:
             client.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
@@ -133,4 +142,5 @@ def test_the_port_dies_with_the_command(marker: str) -> None:
 def refuses(address: tuple[str, int]) -> bool:
     """Tell whether nobody listens there."""
     with socket.socket() as client:
+        client.settimeout(1)
         return client.connect_ex(address) == errno.ECONNREFUSED

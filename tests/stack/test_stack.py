@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -17,13 +14,9 @@ import pytest
 from harness.errors import StackError
 from harness.stack import Stack, StackOptions
 from harness.stack.ports import reserve
-from tests.stack.processes import STANDIN_PROGRAM, eventually, linux_only, marked
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.stack.processes import STANDIN_PROGRAM, driver, eventually, linux_only, marked
 
 pytestmark = [linux_only, pytest.mark.usefixtures("marker")]
-DRIVER = Path(__file__).with_name("driver.py")
 
 
 def options(**changes: Any) -> StackOptions:
@@ -203,24 +196,8 @@ def test_a_death_in_the_middle_is_told() -> None:
         [dead] = stack.dead()
         assert (dead.name, dead.status) == ("billing-1", 137)
         assert "GET /ready" in dead.log_tail
-
-
-@contextlib.contextmanager
-def driver() -> Iterator[subprocess.Popen[str]]:
-    """Run a stack in a process of its own, with a process group of its own as in a terminal."""
-    with subprocess.Popen(
-        [sys.executable, str(DRIVER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+        with pytest.raises(httpx.ConnectError):
+            get(f"{stack.addresses.billing_url}/ready")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
@@ -230,7 +207,7 @@ def test_nothing_outlives_a_killed_parent(
 ) -> None:
     """However the parent is ended, during the start or the run, all processes end with it."""
     monkeypatch.setenv("STANDIN", fault)
-    with driver() as process:
+    with driver("standin") as process:
         if "never_ready" in fault:
             assert eventually(lambda: marked(marker, "time.sleep") and marked(marker, "serve --fd"))
         else:
