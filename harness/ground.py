@@ -96,6 +96,9 @@ class Ground:
         return Session(self.target, self._send, history, self.redactor, names=names, test=test)
 
     def _send(self, call: Call) -> Reply | NoReply:
+        """Send a call, unless the target is silent: a run must end soon, not a timeout per call."""
+        if self.silent:
+            return NoReply("unreachable", sent=False, detail="the target has stopped answering")
         reply = self._transport.send(call)
         self._silent = self._silent + 1 if isinstance(reply, NoReply) else 0
         return reply

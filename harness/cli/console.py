@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -21,6 +21,12 @@ COLOURS = {
     "failed": "red",
     "skipped": "dim",
 }
+
+
+def refusal_data(error: HarnessError) -> dict[str, Any]:
+    """Give machines what `tell_error` tells people: that nothing could be proven, and why."""
+    told = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {"verdict": "unknown", "error": told}
 
 
 def tell_error(error: HarnessError) -> None:

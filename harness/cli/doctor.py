@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from dataclasses import asdict
@@ -11,7 +12,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.console import errors, output
+from harness.cli.console import errors, output, refusal_data
+from harness.errors import HarnessError
 from harness.ground import Ground, Plan
 from harness.naming import new_run_id, new_seed
 from harness.operations import covers_core
@@ -20,8 +22,9 @@ from harness.running import running
 from harness.target.load import find_target
 
 if TYPE_CHECKING:
-    from harness.doctor import Diagnosis
+    from harness.target.profile import Profile
 
+_BAD = frozenset({"mismatch", "refused"})
 _STYLES = {
     "works": "green",
     "mismatch": "bold red",
@@ -45,45 +48,54 @@ def doctor(
     For each operation that does not fit it shows what was sent, what was expected, what came back
     and why. Exit status: 0 where all that is mapped works, 2 otherwise.
     """
-    source = find_target(target)
-    seed = new_seed()
     if not as_json:
         errors.print(f"examining {target} …", style="dim")
-    with running(source, seed) as up:
-        ground = Ground(Plan(target, seed, new_run_id(), folder="", variables=up.variables))
-        try:
-            found = _examine(ground)
-        finally:
-            ground.close()
-    bad = [entry for entry in found if entry.state in {"mismatch", "refused"}]
-    works = frozenset(entry.operation for entry in found if entry.state == "works")
+    try:
+        found = _examine(target)
+    except HarnessError as error:
+        if as_json:
+            typer.echo(json.dumps(refusal_data(error), indent=2))
+        raise
+    works = frozenset(entry["operation"] for entry in found if entry["state"] == "works")
     core = covers_core(works)
     if as_json:
-        told = {"target": target, "core": core, "operations": [asdict(entry) for entry in found]}
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps({"target": target, "core": core, "operations": found}, indent=2))
     else:
         _show(found, core=core)
+    bad = any(entry["state"] in _BAD for entry in found)
     return EXIT_UNKNOWN if bad or not core else EXIT_VALID
 
 
-def _examine(ground: Ground) -> list[Diagnosis]:
-    from harness.doctor import Diagnosis, diagnose
+def _examine(target: str) -> list[dict[str, str]]:
+    """Give a diagnosis each operation, with what the profile expects, free of secrets."""
+    from harness.doctor import diagnose
 
-    redact = ground.redactor.text
-    return [
-        Diagnosis(
-            entry.operation,
-            entry.state,
-            redact(entry.why),
-            redact(entry.sent),
-            redact(entry.received),
-        )
-        for entry in diagnose(ground.session("doctor"))
-    ]
+    source = find_target(target)
+    seed = new_seed()
+    with running(source, seed) as up, contextlib.ExitStack() as undo:
+        ground = Ground(Plan(target, seed, new_run_id(), folder="", variables=up.variables))
+        undo.callback(ground.close)
+        found = []
+        for entry in diagnose(ground.session("doctor")):
+            expected = _expected(ground.target.profile, entry.operation)
+            found.append(ground.redactor.data({**asdict(entry), "expected": expected}))
+        return found
 
 
-def _show(found: list[Diagnosis], *, core: bool) -> None:
-    counts = Counter(entry.state for entry in found)
+def _expected(profile: Profile, operation: str) -> str:
+    """Say which answer the profile takes for a success."""
+    mapping = profile.operations.get(operation)
+    if mapping is None:
+        return ""
+    statuses = ", ".join(map(str, [*mapping.ok, *mapping.accepted])) or "2xx"
+    parts = [f"{output} at {source!r}" for output, source in mapping.reply.items()]
+    if mapping.items:
+        parts.append(f"a list at {mapping.items.path!r}")
+    return f"HTTP {statuses}" + (f" with {', '.join(parts)}" if parts else "")
+
+
+def _show(found: list[dict[str, str]], *, core: bool) -> None:
+    counts = Counter(entry["state"] for entry in found)
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     enough = "enough for a verdict" if core else "not enough for a verdict"
     output.print(Text(f"{told}; {enough}", style="bold"))
@@ -92,12 +104,11 @@ def _show(found: list[Diagnosis], *, core: bool) -> None:
     table.add_column("state")
     table.add_column("why")
     for entry in found:
-        table.add_row(
-            entry.operation, Text(entry.state, style=_STYLES[entry.state]), Text(entry.why)
-        )
+        state = entry["state"]
+        table.add_row(entry["operation"], Text(state, style=_STYLES[state]), Text(entry["why"]))
     output.print(table)
     for entry in found:
-        if entry.state in {"mismatch", "refused"}:
-            output.print(Text(f"\n{entry.operation}: {entry.why}", style="bold"))
-            output.print(Text(f"  sent      {entry.sent}"))
-            output.print(Text(f"  received  {entry.received}"))
+        if entry["state"] in _BAD:
+            output.print(Text(f"\n{entry['operation']}: {entry['why']}", style="bold"))
+            for part in ("sent", "expected", "received"):
+                output.print(Text(f"  {part:<9} {entry[part]}"))

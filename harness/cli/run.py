@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from harness.cli.console import COLOURS, errors, output
+from harness.cli.console import COLOURS, errors, output, refusal_data
 from harness.errors import HarnessError, ReportError, TargetError
 from harness.report.write import prepare_file, write_whole
 from harness.settings import RunSettings, run_settings
@@ -193,9 +194,9 @@ def _finding_line(finding: dict[str, Any]) -> str:
 
 
 def _write_refusal(settings: RunSettings, error: HarnessError) -> None:
-    """Tell machines, too, that nothing could be proven and why."""
-    if settings.json_file is None or error.code == "report_unwritable":
+    """Leave the reason in the file that was asked for; where that cannot be, it has been told."""
+    if settings.json_file is None:
         return
-    told = {"code": error.code, "message": error.message, "hint": error.hint}
-    data = json.dumps({"verdict": "unknown", "error": told}, indent=2)
-    write_whole(settings.json_file, data + "\n")
+    with contextlib.suppress(ReportError):
+        prepare_file(settings.json_file)
+        write_whole(settings.json_file, json.dumps(refusal_data(error), indent=2) + "\n")
