@@ -34,13 +34,31 @@ def _source(text: str) -> str:
     if not text.startswith("header:"):
         return _expression(text)
     pattern = re.search(r"\|\s*/(.*)/$", text)
-    if pattern and re.compile(pattern[1]).groups != 1:
+    if pattern and _groups(pattern[1]) != 1:
         raise ValueError("a pattern after `|` with exactly one group")
     return text
 
 
+def _groups(pattern: str) -> int | None:
+    try:
+        return re.compile(pattern).groups
+    except re.error:
+        return None
+
+
+def _path(text: str) -> str:
+    if not re.fullmatch(r"/\S*", text):
+        raise ValueError('a path, like "/webhooks/stripe"')
+    return text
+
+
+def is_request(text: str) -> bool:
+    """Whether a text is a method and a path."""
+    return re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) /\S*", text) is not None
+
+
 def _request(text: str) -> str:
-    if not re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) /\S*", text):
+    if not is_request(text):
         raise ValueError('a method and a path, like "POST /v1/customers/{customer}"')
     return text
 
@@ -48,6 +66,7 @@ def _request(text: str) -> str:
 Expression = Annotated[str, AfterValidator(_expression)]
 Source = Annotated[str, AfterValidator(_source)]
 Request = Annotated[str, AfterValidator(_request)]
+Path = Annotated[str, AfterValidator(_path)]
 Status = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -61,7 +80,7 @@ class Start(Section):
     """How the harness starts the target itself: a command, and the path that answers 200."""
 
     command: str
-    ready: str = "/ready"
+    ready: Path = "/ready"
     env: dict[str, str] = {}
     deadline_s: PositiveFloat = 30.0
 
@@ -207,7 +226,7 @@ class Catalog(Section):
 class Webhooks(Section):
     """Where the target receives Stripe's events."""
 
-    path: str
+    path: Path
     secret_env: str
     accepted_status: list[Status] = []
     refused_status: list[Status] = [400, 401, 403]

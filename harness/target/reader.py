@@ -7,12 +7,13 @@ import re
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Problem, ProfileError, TargetError
-from harness.operations import OPERATIONS
-from harness.target.profile import Profile
+from harness.operations import OPERATIONS, Operation
+from harness.target.profile import Profile, is_request
 from harness.target.template import placeholders
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ class ProfileFile:
         """Fill in the variables; give the profile and the secrets that it now holds.
 
         Raises `ProfileError` naming each variable that is not set. Whatever a variable put into
-        `[auth]` or `[target] start.env` counts as a secret, and so do those named by `…_env`.
+        `[auth]` or `[target] headers` counts as a secret, and so do those named by `…_env`.
         """
         problems: list[Problem] = []
         filled = _substitute(self.data, environment, self.name, "", problems)
         if problems:
             raise ProfileError(problems)
-        profile = _validated(self.name, filled, [])
+        profile = _validated(self.name, filled, list(_address_checks(self.name, filled)))
         return profile, frozenset(_secrets(self.data, environment))
 
 
@@ -114,27 +115,48 @@ def _cross_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
     roles = _table(data, "auth")
     for role, auth in roles.items():
         yield from _secret_checks(label, role, auth)
+    mapped = set(_table(data, "operations"))
     for name, mapping in _table(data, "operations").items():
         if isinstance(mapping, dict):
-            yield from _operation_checks(label, name, mapping, set(roles))
+            yield from _operation_checks(label, name, mapping, set(roles), mapped)
     target = _table(data, "target")
     if "start" in target and "stack" in target:
         yield Problem(label, "target.start", "either `start` or `stack`, not both")
+    yield from _address_checks(label, data)
+
+
+def _address_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check the addresses that are known: a variable's is when it is filled in."""
+    for section, key in (("target", "base_url"), ("payment_provider", "simulator")):
+        value = _table(data, section).get(key)
+        if isinstance(value, str) and not _VARIABLE.search(value) and not _is_address(value):
+            expected = "expected an address like https://billing.example.com"
+            yield Problem(label, f"{section}.{key}", expected)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or a bracket that is none
+        return False
 
 
 def _secret_checks(label: str, role: str, auth: object) -> Iterator[Problem]:
-    headers = auth.get("headers", {}) if isinstance(auth, dict) else {}
-    for header, value in headers.items() if isinstance(headers, dict) else ():
+    table = auth if isinstance(auth, dict) else {}
+    guarded = {f"headers.{name}": value for name, value in _table(table, "headers").items()}
+    guarded["basic.password"] = _table(table, "basic").get("password")
+    for key, value in guarded.items():
         if isinstance(value, str) and not ("{credential}" in value or _VARIABLE.search(value)):
             yield Problem(
                 label,
-                f"auth.{role}.headers.{header}",
+                f"auth.{role}.{key}",
                 "expected ${NAME} of an environment variable: a secret never stands in a profile",
             )
 
 
 def _operation_checks(
-    label: str, name: str, mapping: dict[str, Any], roles: set[str]
+    label: str, name: str, mapping: dict[str, Any], roles: set[str], mapped: set[str]
 ) -> Iterator[Problem]:
     key = f"operations.{name}"
     operation = OPERATIONS.get(name)
@@ -143,14 +165,38 @@ def _operation_checks(
         meant = f"; did you mean {close[0]!r}?" if close else ""
         yield Problem(label, key, f"is not an operation of the harness{meant}")
         return
+    yield from _input_checks(label, key, operation, mapping)
+    yield from _settle_checks(label, key, operation, mapping, mapped)
     role = mapping.get("as")
     if isinstance(role, str) and role not in roles | _ANY_ROLE:
         yield Problem(label, f"{key}.as", f"expected a role of [auth]: {', '.join(sorted(roles))}")
+    yield from _output_checks(label, key, name, mapping)
+
+
+def _input_checks(
+    label: str, key: str, operation: Operation, mapping: dict[str, Any]
+) -> Iterator[Problem]:
+    none = f"is no input (inputs: {', '.join(operation.inputs)})"
     for part in ("request", "query", "headers", "body"):
         for unknown in sorted(placeholders(mapping.get(part)) - _GIVEN - set(operation.inputs)):
-            inputs = ", ".join(operation.inputs)
-            yield Problem(label, f"{key}.{part}", f"{{{unknown}}} is no input (inputs: {inputs})")
-    yield from _output_checks(label, key, name, mapping)
+            yield Problem(label, f"{key}.{part}", f"{{{unknown}}} {none}")
+    for unknown in sorted(set(_table(mapping, "defaults")) - set(operation.inputs)):
+        yield Problem(label, f"{key}.defaults.{unknown}", none)
+
+
+def _settle_checks(
+    label: str, key: str, operation: Operation, mapping: dict[str, Any], mapped: set[str]
+) -> Iterator[Problem]:
+    poll = _table(mapping, "settle").get("poll")
+    if not isinstance(poll, str) or poll in mapped:
+        return
+    if not is_request(poll):
+        expected = "expected an operation that is mapped here, or a method and a path"
+        yield Problem(label, f"{key}.settle.poll", expected)
+    given = _GIVEN | set(operation.inputs) | set(_table(mapping, "reply"))
+    for unknown in sorted(placeholders(poll) - given):
+        expected = f"{{{unknown}}} is neither input nor mapped output"
+        yield Problem(label, f"{key}.settle.poll", expected)
 
 
 def _output_checks(label: str, key: str, name: str, mapping: dict[str, Any]) -> Iterator[Problem]:
