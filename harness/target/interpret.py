@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -43,8 +44,15 @@ def interpret(
     try:
         outputs = outputs_of(operation, mapping, profile.catalog, reply)
     except Mismatch as mismatch:
-        return unknown(str(mismatch))
+        # What is not understood may still hold a secret, which has to be known to be kept.
+        return replace(unknown(str(mismatch)), outputs=_credential(mapping, reply))
     return Outcome("accepted" if _is_accepted(mapping, reply.status) else "ok", outputs)
+
+
+def _credential(mapping: Mapping, reply: Reply) -> dict[str, Any]:
+    source = mapping.reply.get("credential")
+    value = _found(source, _body_or_none(reply), reply) if source else None
+    return {"credential": value} if isinstance(value, str) else {}
 
 
 def _is_accepted(mapping: Mapping, status: int) -> bool:
@@ -85,12 +93,7 @@ def outputs_of(
     body = (
         body_of(reply) if any(not s.startswith("header:") for s in mapping.reply.values()) else {}
     )
-    outputs = {
-        output: _output(
-            output, source, values=mapping.values, catalog=catalog, body=body, reply=reply
-        )
-        for output, source in mapping.reply.items()
-    }
+    outputs = _outputs(mapping.reply, mapping.values, catalog, body, reply)
     for output in operation.outputs:
         if output not in operation.optional_outputs and outputs.get(output) in (None, ""):
             source = mapping.reply.get(output)
@@ -104,42 +107,39 @@ def items_of(items: Items, catalog: Catalog, reply: Reply) -> list[dict[str, Any
     found = search(items.path, body)
     if not isinstance(found, list):
         raise Mismatch(f"expected a list at {items.path!r}, received {shown(reply)}")
-    return [
-        {
-            output: _output(
-                output, source, values=items.values, catalog=catalog, body=entry, reply=reply
-            )
-            for output, source in items.reply.items()
-        }
-        for entry in found
-    ]
+    return [_outputs(items.reply, items.values, catalog, entry, reply) for entry in found]
 
 
-def _output(  # noqa: PLR0913 - the facts that one output depends on
-    output: str,
-    source: str,
-    *,
+def _outputs(
+    sources: TableOf[str, str],
     values: TableOf[str, TableOf[str, str]],
     catalog: Catalog,
     body: object,
     reply: Reply,
-) -> object:
-    header = source.startswith("header:")
-    value: Any = _from_header(source, reply) if header else search(source, body)
-    if isinstance(value, str):
-        value = values.get(output, {}).get(value, value)
-    if output.endswith("_minor") and value is not None:
-        currency = search("currency", body) if isinstance(body, dict) else None
-        value = _money(output, value, catalog, currency)
-    return value
+) -> dict[str, Any]:
+    found = {output: _found(source, body, reply) for output, source in sources.items()}
+    for output, value in found.items():
+        if isinstance(value, str):
+            found[output] = values.get(output, {}).get(value, value)
+    code = found.get("currency", search("currency", body) if isinstance(body, dict) else None)
+    currency = code.lower() if isinstance(code, str) else catalog.currency
+    for output, value in found.items():
+        if output.endswith("_minor") and value is not None:
+            found[output] = _money(output, value, catalog, currency)
+    if isinstance(found.get("currency"), str):
+        found["currency"] = currency  # ISO 4217 writes capitals, Stripe small letters
+    return found
 
 
-def _money(output: str, value: object, catalog: Catalog, currency: object) -> int:
-    code = currency if isinstance(currency, str) else catalog.currency
+def _money(output: str, value: object, catalog: Catalog, currency: str) -> int:
     try:
-        return to_minor(value, catalog.money, code)
+        return to_minor(value, catalog.money, currency)
     except NotMoney as error:
         raise Mismatch(f"expected {output!r} as {catalog.money}, but {error}") from None
+
+
+def _found(source: str, body: object, reply: Reply) -> Any:
+    return _from_header(source, reply) if source.startswith("header:") else search(source, body)
 
 
 def _from_header(source: str, reply: Reply) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from harness.errors import NotMapped
 from harness.money import from_minor
@@ -72,20 +72,23 @@ class ProfileTarget:
         outcome = interpret(operation, mapping, self.profile, _answered(reply))
         if outcome.kind == "accepted" and mapping.settle:
             known = {**known, **outcome.outputs}
-            return (yield from self._settle(mapping.settle, outcome, role, known))
+            poll = self._poll_of(mapping.settle, mapping.role)
+            try:
+                call = self._call(poll[1], role, known)
+            except NotMapped as error:  # it was taken on: only what became of it is not known
+                return replace(unknown(f"accepted, but {error}"), outputs=outcome.outputs)
+            return (yield from self._settle(mapping.settle, outcome, poll, call))
         return outcome
 
     def _settle(
-        self, settle: Settle, accepted: Outcome, role: Role, known: dict[str, Any]
+        self, settle: Settle, accepted: Outcome, poll: tuple[Operation, Mapping], call: Call
     ) -> Performance:
         """Poll an accepted operation until it is known, or its deadline makes it unknown."""
-        operation, mapping = self._poll_of(settle)
-        call = self._call(mapping, role, known)
         ends_at = self._monotonic() + settle.deadline_s
         pause_s = _POLL_FIRST_S
         while self._monotonic() < ends_at:
             reply = yield call
-            polled = interpret(operation, mapping, self.profile, _answered(reply))
+            polled = interpret(*poll, self.profile, _answered(reply))
             if polled.kind == "ok":
                 if search(settle.until, dict(polled.outputs)) is True:
                     return Outcome("ok", {**accepted.outputs, **polled.outputs})
@@ -99,11 +102,12 @@ class ProfileTarget:
             outputs=accepted.outputs,
         )
 
-    def _poll_of(self, settle: Settle) -> tuple[Operation, Mapping]:
+    def _poll_of(self, settle: Settle, role: str | None) -> tuple[Operation, Mapping]:
+        """Give the operation that polls, or a request made as whoever began the operation."""
         if settle.poll in self.profile.operations:
             return OPERATIONS[settle.poll], self.profile.operations[settle.poll]
         free = Operation("settle", (), (), frozenset(), "nature", reads=True, paid=False)
-        return free, Mapping(request=settle.poll, reply=settle.reply)
+        return free, Mapping(request=settle.poll, role=role, reply=settle.reply)
 
     def _list(self, mapping: Mapping, first: Call) -> Performance:
         assert mapping.items is not None  # noqa: S101 - the caller chose by it
@@ -123,12 +127,18 @@ class ProfileTarget:
             try:
                 items = items_of(mapping.items, self.profile.catalog, reply)
                 found += items
-                call = _next_page(page, call, reply, number, len(items)) if page else None
+                at = _Place(number, len(items), len(found))
+                call = self._next_page(page, call, reply, at) if page else None
             except Mismatch as mismatch:
                 return unknown(str(mismatch))
             if call is None:
                 return Outcome("ok", {"items": found})
         return unknown(f"a list of more than {_PAGES_MAX} pages")
+
+    def _next_page(self, page: Page, call: Call, reply: Reply, at: _Place) -> Call | None:
+        if page.style == "link":
+            return _linked(call, reply, self.profile.target.base_url)
+        return _beyond(page, call, reply, at)
 
     def _receive_webhook(self, inputs: dict[str, Any]) -> Performance:
         webhooks = self.profile.webhooks
@@ -146,7 +156,7 @@ class ProfileTarget:
     def _call(self, mapping: Mapping, role: Role, inputs: dict[str, Any]) -> Call:
         method, _, path = mapping.request.partition(" ")
         path, _, literal = path.partition("?")
-        missing = sorted(name for name in placeholders(path) if inputs.get(name) is None)
+        missing = sorted(name for name in placeholders(path) if inputs.get(name) in (None, ""))
         if missing:
             raise NotMapped(f"{mapping.request} needs {', '.join(missing)}, which was not given")
         query = [*parse_qsl(literal), *(fill(mapping.query, inputs) or {}).items()]
@@ -219,29 +229,39 @@ def _with_query(call: Call, name: str, value: str) -> Call:
     return replace(call, query=(*kept, (name, value)))
 
 
-def _next_page(page: Page, call: Call, reply: Reply, number: int, count: int) -> Call | None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far a list was read: pages before this one, items on it, items so far."""
+
+    number: int
+    count: int
+    seen: int
+
+
+def _beyond(page: Page, call: Call, reply: Reply, at: _Place) -> Call | None:
     """Give the call for the page after this one, or None at the end. Raises `Mismatch`."""
-    if page.style == "link":
-        return _linked(call, reply)
     body = body_of(reply)
     if page.style == "cursor":
         cursor = search(page.next, body)
         if cursor is not None and dict(call.query).get(page.param) == str(cursor):
             raise Mismatch(f"the cursor {cursor!r} leads back to its own page")
         return _with_query(call, page.param, str(cursor)) if cursor else None
-    seen = (number + 1) * page.size
     total = search(page.total, body)
-    ended = search(page.more, body) is False or (isinstance(total, int) and seen >= total)
-    if ended or count == 0 or (page.total is None and page.more is None and count < page.size):
+    ended = search(page.more, body) is False or (isinstance(total, int) and at.seen >= total)
+    untold = page.total is None and page.more is None
+    if ended or at.count == 0 or (untold and at.count < page.size):
         return None
-    position = page.start + number + 1 if page.style == "page" else seen
+    # A target may give fewer than it was asked for, so only what came tells the place.
+    position = page.start + at.number + 1 if page.style == "page" else at.seen
     return _with_query(call, page.param, str(position))
 
 
-def _linked(call: Call, reply: Reply) -> Call | None:
+def _linked(call: Call, reply: Reply, base_url: str) -> Call | None:
     """Follow `Link: <…>; rel="next"` (RFC 8288), by path and query only: never to another host."""
     found = re.search(r'<([^>]*)>\s*;[^,]*\brel="?next"?', reply.header("link") or "")
     if not found:
         return None
-    parts = urlsplit(found[1])
-    return replace(call, path=parts.path or call.path, query=tuple(parse_qsl(parts.query)))
+    base = urlsplit(base_url).path.rstrip("/")
+    parts = urlsplit(urljoin(base + call.path, found[1]))
+    path = parts.path.removeprefix(base) if parts.path.startswith(f"{base}/") else parts.path
+    return replace(call, path=path, query=tuple(parse_qsl(parts.query)))
