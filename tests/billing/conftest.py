@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from sqlalchemy import select
 
@@ -35,19 +34,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """Run one Stripe simulator for all tests."""
     with running_simulator(tmp_path_factory.mktemp("stripe")) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator
-) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Service]:
     """Two processes on one socket and one database: whatever passes here passes with workers."""
     folder = tmp_path_factory.mktemp("billing")
     with running_service(folder, simulator, processes=2) as found:
@@ -75,8 +75,8 @@ class Tenant:
     def fix(self, fix_id: str, key: str | None = None) -> httpx.Response:
         return self.post("/api/v1/billing/track_fix", {"fix_id": fix_id}, key)
 
-    def add_card(self, token: str = "pm_card_visa", *, consent: bool = True) -> httpx.Response:
-        body = {"payment_method": token, "billing_consent": consent}
+    def add_card(self, card: str = "pm_card_visa", *, consent: bool = True) -> httpx.Response:
+        body = {"payment_method": card, "billing_consent": consent}
         return self.post(f"{self.path}/payment-methods", body)
 
     def subscribe(self, quantity: int = 1) -> httpx.Response:
@@ -88,13 +88,20 @@ class Tenant:
         return reply.json()
 
     def page(self, name: str) -> list[dict[str, Any]]:
-        data: list[dict[str, Any]] = self.get(f"/{name}?limit=100")["data"]
-        return data
+        """Give all rows of a listing, newest first, page by page."""
+        rows: list[dict[str, Any]] = []
+        query = "limit=100"
+        while True:
+            reply = self.get(f"/{name}?{query}")
+            rows += reply["data"]
+            if not reply.get("next_cursor"):
+                return rows
+            query = f"limit=100&cursor={reply['next_cursor']}"
 
     def use_up(self) -> None:
         """Use every credit at hand."""
-        for number in range(self.get()["credit_balance"]):
-            assert self.fix(f"use-{number}").json()["outcome"] == "credit"
+        for _ in range(self.get()["credit_balance"]):
+            assert self.fix(f"use-{next(_numbers)}").json()["outcome"] == "credit"
 
     def snapshot(self) -> dict[str, Any]:
         """Give all that a refused operation must leave as it was."""
@@ -117,13 +124,14 @@ class Tenant:
 
 @pytest.fixture
 def tenant(service: Service) -> Iterator[Tenant]:
-    """A customer of their own for each test."""
+    """Make a customer for each test."""
     with new_tenant(service) as found:
         yield found
 
 
 @pytest.fixture
 def other_tenant(service: Service) -> Iterator[Tenant]:
+    """Make another customer."""
     with new_tenant(service) as found:
         yield found
 
@@ -188,6 +196,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Give a core of its own, with a fake Stripe."""
     for name, value in service_environment(tmp_path, "http://127.0.0.1:1").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BILLING_STRIPE_TRIES", "1")

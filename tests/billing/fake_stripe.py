@@ -16,13 +16,6 @@ import stripe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from typing_extensions import override
-else:
-
-    def override(method):
-        return method
-
-
 Fault = Literal[
     "lost_request",  # a timeout, and Stripe never saw the request
     "lost_answer",  # a timeout, and Stripe has done it
@@ -45,6 +38,7 @@ class FakeStripe(stripe.HTTPClient):
         self.intents: dict[str, dict[str, Any]] = {}
         self.faults: deque[Fault | None] = deque()
         self.declines: deque[str] = deque()
+        self.down = False
         self._stored: dict[str, tuple[int, bytes]] = {}
         self._number = itertools.count(1)
 
@@ -58,14 +52,20 @@ class FakeStripe(stripe.HTTPClient):
         """Give the parameters of every request of that kind."""
         return [params for m, p, params in self.requests if (m, p) == (method, path)]
 
-    @override
     def close(self) -> None:
         """Nothing is open."""
 
-    @override
-    def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    def request(  # type: ignore[override]  # the package's own clients give bytes, too
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
     ) -> tuple[bytes, int, Mapping[str, str]]:
+        if self.down:
+            raise _lost()
         path = urlsplit(url).path
         raw = parse_qs(post_data or urlsplit(url).query)
         params = {name: values[0] for name, values in raw.items()}
@@ -80,7 +80,7 @@ class FakeStripe(stripe.HTTPClient):
         self, fault: Fault | None, key: str, verb: str, path: str, params: dict[str, str]
     ) -> tuple[bytes, int, Mapping[str, str]]:
         if fault == "lost_request":
-            raise stripe.APIConnectionError("timed out")
+            raise _lost()
         if fault == "busy":
             return _error(409, "idempotency_error", "idempotency_key_in_use"), 409, {}
         if fault == "rate_limited":
@@ -97,11 +97,14 @@ class FakeStripe(stripe.HTTPClient):
         if key:
             self._stored[key] = (status, body)
         if fault == "lost_answer":
-            raise stripe.APIConnectionError("timed out")
+            raise _lost()
         return (b"<html>" if fault == "nonsense" else body), status, {}
 
     def _answer(self, verb: str, path: str, params: dict[str, str]) -> tuple[int, bytes]:
-        match verb, path.removeprefix("/v1/").split("/"):
+        parts = path.removeprefix("/v1/").split("/")
+        if parts[0] == "payment_intents":
+            return self._intents(verb, parts[1:], params)
+        match verb, parts:
             case "POST", ["customers"]:
                 return _ok({"id": self._id("cus"), "object": "customer"})
             case "POST", ["customers", _]:
@@ -109,17 +112,18 @@ class FakeStripe(stripe.HTTPClient):
             case "POST", ["payment_methods", _, "attach"]:
                 card = {"brand": "visa", "last4": "4242", "exp_month": 1, "exp_year": 2040}
                 return _ok({"id": self._id("pm"), "object": "payment_method", "card": card})
-            case "POST", ["payment_intents"]:
-                return self._charge(params)
-            case "GET", ["payment_intents"]:
-                found = list(self.intents.values())[::-1]
-                listing = {"object": "list", "data": found, "has_more": False, "url": path}
-                return _ok(listing)
-            case "GET", ["payment_intents", intent]:
-                return _ok(self.intents[intent])
-            case "POST", ["payment_intents", intent, "cancel"]:
-                return self._cancel(self.intents[intent])
         return 404, _error(404, "invalid_request_error", "resource_missing")
+
+    def _intents(self, verb: str, parts: list[str], params: dict[str, str]) -> tuple[int, bytes]:
+        match verb, parts:
+            case "POST", []:
+                return self._charge(params)
+            case "POST", [intent, "cancel"]:
+                return self._cancel(self.intents[intent])
+            case "GET", [intent]:
+                return _ok(self.intents[intent])
+        found = list(self.intents.values())[::-1]
+        return _ok({"object": "list", "data": found, "has_more": False, "url": "/"})
 
     def _charge(self, params: dict[str, str]) -> tuple[int, bytes]:
         found = {
@@ -149,6 +153,11 @@ class FakeStripe(stripe.HTTPClient):
 
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{next(self._number):06}"
+
+
+def _lost() -> stripe.APIConnectionError:
+    made: stripe.APIConnectionError = stripe.APIConnectionError("lost")  # type: ignore[no-untyped-call]  # untyped there
+    return made
 
 
 def _ok(document: dict[str, Any]) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""Real processes for the tests: a Stripe simulator, and a billing service of one or more processes."""
+"""Real processes for the tests: a Stripe simulator, and a billing service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,6 +16,7 @@ import stripe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 WEBHOOK_SECRET = "whsec_of_the_tests_of_billing"
 OPERATOR_KEY = "operator-key-of-the-tests"

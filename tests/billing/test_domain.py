@@ -123,7 +123,11 @@ def test_partial_refunds_take_back_what_the_charge_bought_and_no_more(
     ],
 )
 def test_warnings_come_in_time(
-    plan: str, balance: int, has_billing: bool, expected: str | None  # noqa: FBT001
+    plan: str,
+    balance: int,
+    *,
+    has_billing: bool,
+    expected: str | None,
 ) -> None:
     """A customer is warned at the threshold, and when nothing is left to pay with."""
     assert plans.warning(plan, balance, 3, has_billing=has_billing) == expected

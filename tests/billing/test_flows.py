@@ -7,41 +7,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.billing.conftest import new_tenant
-from tests.billing.running import running_service
+from tests.billing.running import running_service, running_simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.billing.conftest import Tenant
-    from tests.billing.running import Service, Simulator
-
+    from tests.billing.running import Service
 
 
 @pytest.fixture(scope="module")
-def own_time(
-    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator
-) -> Iterator[Service]:
-    """A service whose clock is moved; Stripe's moves with it."""
+def own_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run a service and a Stripe whose clocks are moved, so that they are nobody else's."""
     folder = tmp_path_factory.mktemp("own-time")
-    with running_service(folder, simulator) as found:
+    with running_simulator(folder) as stripe, running_service(folder, stripe) as found:
         yield found
 
 
 @pytest.fixture
 def pro(own_time: Service) -> Iterator[Tenant]:
-    """A customer with a card and a pro subscription."""
-    own_time.advance(max(own_time.simulator.now(), _now(own_time)))
+    """Make a customer with a card and a pro subscription."""
     with new_tenant(own_time) as found:
         found.add_card()
         assert found.subscribe().status_code == 201
         own_time.drain()
         yield found
-
-
-def _now(service: Service) -> int:
-    with service.controls as controls:
-        now: int = controls.get("/test/clock").json()["now"]
-    return now
 
 
 def test_a_trial_lives_on_its_credits_and_then_stops(tenant: Tenant) -> None:
@@ -69,7 +59,11 @@ def test_a_trial_with_a_card_is_charged_and_moves_to_payg(tenant: Tenant) -> Non
     )
     (payment,) = tenant.page("payments")
     assert payment["id"] == charged["payment_id"]
-    assert (payment["amount_minor"], payment["cause"], payment["plan"]) == (2900, "fix-paid", "payg")
+    assert (payment["amount_minor"], payment["cause"], payment["plan"]) == (
+        2900,
+        "fix-paid",
+        "payg",
+    )
     tenant.assert_books_balance()
 
 

@@ -16,6 +16,7 @@ from simulators.billing.http import (
     test_controls,
     webhooks,
 )
+from simulators.billing.http.documented import as_problems
 from simulators.billing.http.door import Door
 from simulators.billing.http.lane import StripeLane
 from simulators.billing.worker.loop import Worker
@@ -43,6 +44,7 @@ def create_app(core: Core) -> FastAPI:
         app.include_router(test_controls.router)
     errors.install(app)
     app.add_middleware(Door)
+    as_problems(app.openapi())
     return app
 
 

@@ -27,6 +27,17 @@ def refusals(
     return {status: _response(status, names) for status, names in sorted(merged.items())}
 
 
+def as_problems(document: dict[str, Any]) -> dict[str, Any]:
+    """Move the schema of each refusal to the media type that it has; FastAPI says JSON for all."""
+    for item in document["paths"].values():
+        for operation in item.values():
+            for reply in operation["responses"].values():
+                content = reply.get("content", {})
+                if MEDIA_TYPE in content:
+                    content[MEDIA_TYPE] |= content.pop("application/json", {})
+    return document
+
+
 def _response(status: int, codes: tuple[str, ...]) -> dict[str, Any]:
     phrase = HTTPStatus(status).phrase
     examples = {code: {"value": _example(status, code)} for code in codes}

@@ -20,7 +20,7 @@ from simulators.billing.worker import inbox
 from simulators.billing.worker.effects import HANDLERS
 
 if TYPE_CHECKING:
-    from simulators.billing.core import Core
+    from simulators.billing.settings import Settings
 
 router = APIRouter(tags=["webhooks"])
 log = structlog.get_logger("billing.webhooks")
@@ -35,7 +35,7 @@ async def receive(request: Request) -> Response:
     """Take an event in. A 2xx means that it is stored, and that no crash can lose it any more."""
     core = core_of(request)
     body = await request.body()
-    _verify(core, body, request.headers.get("stripe-signature"))
+    verify(core.settings, body, request.headers.get("stripe-signature"))
     event = _event(body)
     is_handled = event["type"] in HANDLERS
     is_new = await run_in_threadpool(
@@ -46,17 +46,17 @@ async def receive(request: Request) -> Response:
     return JSONResponse({"received": True, "duplicate": not is_new})
 
 
-def _verify(core: Core, body: bytes, header: str | None) -> None:
+def verify(settings: Settings, body: bytes, header: str | None) -> None:
     """Raise unless one of the active secrets signed this very body, by the official verifier.
 
     The verifier takes wall time, also when the test clock stands elsewhere. It raises TypeError on
     a non-ASCII signature and UnicodeDecodeError on a body that is not UTF-8: whatever it raises is
     a no.
     """
-    for secret in core.settings.stripe_webhook_secrets:
+    for secret in settings.stripe_webhook_secrets:
         try:
             WebhookSignature.verify_header(
-                body, header, secret.get_secret_value(), core.settings.webhook_tolerance_s
+                body, header, secret.get_secret_value(), settings.webhook_tolerance_s
             )
         except Exception as error:  # noqa: BLE001  # whatever it raises is a no
             log.info("signature_refused", error=type(error).__name__)
