@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.target.protocol import Target
 
 SILENT_MAX = 5
+CAUGHT_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Plan:
 
 
 class Ground:
-    """One process's hold on the target. `worker` names the process in its history."""
+    """One process's hold on the target. `worker` names the process in its history.
+
+    Once a breach has outlasted the whole deadline (`caught`), later judgements wait less: the
+    verdict stands, and a broken target should not make a run slow.
+    """
 
     def __init__(self, plan: Plan, *, worker: str = "main", file: TextIO | None = None) -> None:
         environment = {**os.environ, **plan.variables}
@@ -63,6 +68,7 @@ class Ground:
         self._file = file
         self._transport = Transport(profile.target.base_url, profile.target.timeout_s)
         self._silent = 0
+        self.caught = False
 
     @classmethod
     def open(cls, plan: Plan, worker: str) -> Ground:
@@ -83,6 +89,8 @@ class Ground:
         """Give a judge; what it reads is no part of the history."""
         reading = self._session("judge", History(None, self.redactor))
         deadline_s = self.target.profile.settle_deadline_s
+        if self.caught:
+            deadline_s = min(deadline_s, CAUGHT_DEADLINE_S)
         return Judge(reading, self.provider, deadline_s)
 
     def close(self) -> None:

@@ -114,7 +114,7 @@ def _own_plan(config: pytest.Config) -> Iterator[Plan]:
 
 
 @pytest.fixture
-def session(request: pytest.FixtureRequest, ground: Ground) -> Session:
+def billing(request: pytest.FixtureRequest, ground: Ground) -> Session:
     """Give a test its hold on the target; its customers are judged when it ends."""
     _skip_unless_able(request.node, ground)
     if ground.silent:
@@ -149,7 +149,7 @@ def _skip_unless_able(item: pytest.Item, ground: Ground) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Judge the test's customers when its own assertions have held."""
     result = yield
-    made = pyfuncitem.funcargs.get("session")
+    made = pyfuncitem.funcargs.get("billing")
     stands = pyfuncitem.funcargs.get("ground")
     if isinstance(made, Session) and isinstance(stands, Ground) and made.customers:
         _judge(pyfuncitem, stands, made)
@@ -165,6 +165,7 @@ def _judge(item: pytest.Item, stands: Ground, made: Session) -> None:
         for finding in verdict.findings
     ]
     if broken:
+        stands.caught = True
         raise BooksDoNotBalance("\n".join(_lines(broken)))
     doubts = [verdict for verdict in verdicts if verdict.kind == "unknown"]
     # Without a provider the whole run is in doubt, which its own judgement says once.
@@ -189,9 +190,9 @@ def pytest_runtest_makereport(
     its own process knows them all. Customers travel with their credentials, for the last judgement.
     """
     report = yield
-    if PLAN in item.config.stash or "session" in getattr(item, "fixturenames", ()):
+    if PLAN in item.config.stash or "billing" in getattr(item, "fixturenames", ()):
         used: dict[str, Any] = getattr(item, "funcargs", None) or {}
-        made, stands = used.get("session"), used.get("ground")
+        made, stands = used.get("billing"), used.get("ground")
         told = _told(item, call, report, made)
         setattr(report, TOLD, stands.redactor.data(told) if isinstance(stands, Ground) else told)
         if isinstance(made, Session) and report.when == "teardown":
@@ -288,6 +289,13 @@ def _sentence(item: pytest.Item) -> str:
 def _suite(item: pytest.Item) -> str:
     parts = item.path.parts
     return parts[parts.index("suites") + 1] if "suites" in parts[:-1] else item.path.parent.name
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests are unknown, where pytest's own terminal is on."""
+    for report in terminalreporter.stats.get("unknown", []):
+        reason = str(getattr(report, TOLD)["reason"]).splitlines()[0]
+        terminalreporter.write_line(f"UNKNOWN {report.nodeid}: {reason}", yellow=True)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,46 +18,46 @@ pytestmark = pytest.mark.requires(
 CHARGED = 3
 
 
-def _with_card_and_no_units(session: Session) -> Customer:
+def _with_card_and_no_units(billing: Session) -> Customer:
     """Make a customer with a payment method who has used every unit up."""
-    grants = session.target.profile.catalog.grants
-    customer = sign_up(session)
-    add_card(session, customer)
-    use(session, customer, grants.sign_up + grants.billing_added)
+    grants = billing.target.profile.catalog.grants
+    customer = sign_up(billing)
+    add_card(billing, customer)
+    use(billing, customer, grants.sign_up + grants.billing_added)
     return customer
 
 
 @pytest.mark.requirement("BH-2", "BH-E2E-BILLING-ADDED")
-def test_the_first_card_grants_its_units_once(session: Session) -> None:
+def test_the_first_card_grants_its_units_once(billing: Session) -> None:
     """The first payment method brings the catalogue's units; a second one brings none."""
-    grants = session.target.profile.catalog.grants
-    customer = sign_up(session)
-    add_card(session, customer)
-    add_card(session, customer, "pm_card_mastercard")
+    grants = billing.target.profile.catalog.grants
+    customer = sign_up(billing)
+    add_card(billing, customer)
+    add_card(billing, customer, "pm_card_mastercard")
     due = grants.sign_up + grants.billing_added
-    units = units_of(session, customer)
+    units = units_of(billing, customer)
     assert units == due, f"two cards left {units} units, the catalogue makes it {due}"
 
 
 @pytest.mark.requirement("BH-4", "BH-E2E-CONSENT")
-def test_a_card_without_consent_is_refused(session: Session) -> None:
+def test_a_card_without_consent_is_refused(billing: Session) -> None:
     """A payment method without consent to be billed is refused, and grants nothing."""
-    catalog = session.target.profile.catalog
+    catalog = billing.target.profile.catalog
     if not catalog.consent_required:
         pytest.skip("the catalogue asks for no consent")
-    customer = sign_up(session)
-    session.refused("add_payment_method", customer=customer, token="pm_card_visa", consent=False)
-    units = units_of(session, customer)
+    customer = sign_up(billing)
+    billing.refused("add_payment_method", customer=customer, token="pm_card_visa", consent=False)
+    units = units_of(billing, customer)
     assert units == catalog.grants.sign_up, f"a refused card left {units} units"
 
 
 @pytest.mark.requires(provider=True)
 @pytest.mark.requirement("BH-1", "BH-3", "BH-E2E-TRIAL-TO-PAID")
-def test_beyond_the_units_each_usage_is_charged_once(session: Session, ground: Ground) -> None:
+def test_beyond_the_units_each_usage_is_charged_once(billing: Session, ground: Ground) -> None:
     """Beyond the units, as many charges stand in the journal as usages, each of the price."""
-    _, payg = plan_of(session, "payg")
-    customer = _with_card_and_no_units(session)
-    use(session, customer, CHARGED)
+    _, payg = plan_of(billing, "payg")
+    customer = _with_card_and_no_units(billing)
+    use(billing, customer, CHARGED)
     assert ground.provider is not None
     assert customer.provider_customer is not None
     journal = ground.provider.journal(frozenset({customer.provider_customer}))
@@ -68,36 +68,36 @@ def test_beyond_the_units_each_usage_is_charged_once(session: Session, ground: G
 
 @pytest.mark.requires("list_payments")
 @pytest.mark.requirement("BH-3", "BH-E2E-TRIAL-TO-PAID")
-def test_every_charge_stands_in_the_payments(session: Session) -> None:
+def test_every_charge_stands_in_the_payments(billing: Session) -> None:
     """The payments list shows each charged usage with the catalogue's price and currency."""
-    catalog = session.target.profile.catalog
-    _, payg = plan_of(session, "payg")
-    customer = _with_card_and_no_units(session)
-    use(session, customer, CHARGED)
-    listed = session.ok("list_payments", customer=customer)["items"]
+    catalog = billing.target.profile.catalog
+    _, payg = plan_of(billing, "payg")
+    customer = _with_card_and_no_units(billing)
+    use(billing, customer, CHARGED)
+    listed = billing.ok("list_payments", customer=customer)["items"]
     shown = [(p["amount_minor"], p.get("currency", catalog.currency)) for p in listed]
     due = [(payg.overage_minor, catalog.currency)] * CHARGED
     assert shown == due, f"payments show {shown}, the catalogue makes it {due}"
 
 
 @pytest.mark.requirement("BH-1", "BH-E2E-TRIAL-TO-PAID")
-def test_a_charged_usage_told_again_is_not_charged_again(session: Session) -> None:
+def test_a_charged_usage_told_again_is_not_charged_again(billing: Session) -> None:
     """The same charged usage told three times moves money once."""
-    customer = _with_card_and_no_units(session)
-    usage_id = session.names.new("usage")
+    customer = _with_card_and_no_units(billing)
+    usage_id = billing.names.new("usage")
     for _ in range(3):
-        session.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
+        billing.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
 
 
 @pytest.mark.requirement("BH-4", "BH-E2E-DECLINED")
-def test_a_declined_card_charges_and_consumes_nothing(session: Session) -> None:
+def test_a_declined_card_charges_and_consumes_nothing(billing: Session) -> None:
     """Usage whose charge the card declines is refused; neither units nor money move."""
-    grants = session.target.profile.catalog.grants
-    customer = sign_up(session)
-    add_card(session, customer, "pm_card_chargeCustomerFail")
-    use(session, customer, grants.sign_up + grants.billing_added)
-    session.refused(
-        "record_usage", customer=customer, usage_id=session.names.new("usage"), quantity=1
+    grants = billing.target.profile.catalog.grants
+    customer = sign_up(billing)
+    add_card(billing, customer, "pm_card_chargeCustomerFail")
+    use(billing, customer, grants.sign_up + grants.billing_added)
+    billing.refused(
+        "record_usage", customer=customer, usage_id=billing.names.new("usage"), quantity=1
     )
-    units = units_of(session, customer)
+    units = units_of(billing, customer)
     assert units == 0, f"a declined charge left {units} units, where 0 are due"

@@ -17,57 +17,57 @@ pytestmark = pytest.mark.requires(
 )
 
 
-def _subscribed(session: Session) -> tuple[Customer, Outcome, int]:
+def _subscribed(billing: Session) -> tuple[Customer, Outcome, int]:
     """Subscribe a new customer; give it, the answer, and the balance once the units are there."""
-    name, plan = plan_of(session, "pro")
-    customer = sign_up(session)
-    add_card(session, customer)
-    before = units_of(session, customer)
-    answer = session.ok("subscribe", customer=customer, plan=name, quantity=1)
+    name, plan = plan_of(billing, "pro")
+    customer = sign_up(billing)
+    add_card(billing, customer)
+    before = units_of(billing, customer)
+    answer = billing.ok("subscribe", customer=customer, plan=name, quantity=1)
     due = before + plan.included_units
-    session.until(lambda balance: balance.get("units") >= due, "get_balance", customer=customer)
+    billing.until(lambda balance: balance.get("units") >= due, "get_balance", customer=customer)
     return customer, answer, due
 
 
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-SUBSCRIBE")
-def test_subscribing_pays_once_and_grants_the_plans_units(session: Session) -> None:
+def test_subscribing_pays_once_and_grants_the_plans_units(billing: Session) -> None:
     """A paid subscription adds what the plan includes, once, to the units that were there."""
-    customer, _, due = _subscribed(session)
-    units = units_of(session, customer)
+    customer, _, due = _subscribed(billing)
+    units = units_of(billing, customer)
     assert units == due, f"subscribing left {units} units, the catalogue makes it {due}"
 
 
 @pytest.mark.requirement("BH-4", "BH-E2E-SUBSCRIBE")
-def test_subscribing_without_a_card_is_refused(session: Session) -> None:
+def test_subscribing_without_a_card_is_refused(billing: Session) -> None:
     """A subscription without a payment method is refused, and nothing is granted or paid."""
-    name, _ = plan_of(session, "pro")
-    customer = sign_up(session)
-    before = units_of(session, customer)
-    session.refused("subscribe", customer=customer, plan=name, quantity=1)
-    units = units_of(session, customer)
+    name, _ = plan_of(billing, "pro")
+    customer = sign_up(billing)
+    before = units_of(billing, customer)
+    billing.refused("subscribe", customer=customer, plan=name, quantity=1)
+    units = units_of(billing, customer)
     assert units == before, f"a refused subscription turned {before} units into {units}"
 
 
 @pytest.mark.requirement("BH-1", "BH-E2E-SUBSCRIBE")
-def test_subscribing_twice_is_refused_and_paid_once(session: Session) -> None:
+def test_subscribing_twice_is_refused_and_paid_once(billing: Session) -> None:
     """A customer who is subscribed cannot subscribe again; the second asking costs nothing."""
-    name, _ = plan_of(session, "pro")
-    customer, _, due = _subscribed(session)
-    session.refused("subscribe", customer=customer, plan=name, quantity=1)
-    units = units_of(session, customer)
+    name, _ = plan_of(billing, "pro")
+    customer, _, due = _subscribed(billing)
+    billing.refused("subscribe", customer=customer, plan=name, quantity=1)
+    units = units_of(billing, customer)
     assert units == due, f"a second subscription left {units} units, where {due} are due"
 
 
 @pytest.mark.requires("cancel_subscription")
 @pytest.mark.requirement("BH-8", "BH-E2E-CANCEL")
-def test_cancelling_at_once_keeps_the_units(session: Session) -> None:
+def test_cancelling_at_once_keeps_the_units(billing: Session) -> None:
     """A subscription that is cancelled at once ends; its units stay."""
-    customer, answer, due = _subscribed(session)
-    session.ok(
+    customer, answer, due = _subscribed(billing)
+    billing.ok(
         "cancel_subscription",
         customer=customer,
         subscription=answer.get("subscription"),
         at_period_end=False,
     )
-    units = units_of(session, customer)
+    units = units_of(billing, customer)
     assert units == due, f"cancelling left {units} units, where {due} are due"

@@ -38,19 +38,19 @@ def secret(ground: Ground) -> str:
 
 
 @pytest.fixture
-def customer(session: Session) -> Customer:
+def customer(billing: Session) -> Customer:
     """Give a new customer, whom the events are about."""
-    session.ok("create_customer", email=session.names.email(), name="Ada", source="direct")
-    return session.customers[-1]
+    billing.ok("create_customer", email=billing.names.email(), name="Ada", source="direct")
+    return billing.customers[-1]
 
 
-def _paid_invoice(session: Session, customer: Customer) -> bytes:
+def _paid_invoice(billing: Session, customer: Customer) -> bytes:
     """Build an event that would grant units to a service which believes it."""
-    catalog = session.target.profile.catalog
+    catalog = billing.target.profile.catalog
     pro = catalog.plan("pro")
     amount_minor = pro[1].price_minor if pro else 1000
     invoice = {
-        "id": session.names.new("in"),
+        "id": billing.names.new("in"),
         "object": "invoice",
         "customer": customer.provider_customer,
         "status": "paid",
@@ -64,7 +64,7 @@ def _paid_invoice(session: Session, customer: Customer) -> bytes:
     event = build_event(
         "invoice.payment_succeeded",
         invoice,
-        event_id=session.names.new("evt"),
+        event_id=billing.names.new("evt"),
         created=int(time.time()),
         api_version="2025-03-31.basil",
         cause=Cause(),
@@ -72,16 +72,16 @@ def _paid_invoice(session: Session, customer: Customer) -> bytes:
     return encode_event(event)
 
 
-def _deliver(session: Session, payload: bytes, header: str | None) -> Outcome:
+def _deliver(billing: Session, payload: bytes, header: str | None) -> Outcome:
     headers = () if header is None else (("Stripe-Signature", header),)
-    return session.perform("receive_webhook", payload=payload, signature_headers=headers)
+    return billing.perform("receive_webhook", payload=payload, signature_headers=headers)
 
 
-def _shown(session: Session, customer: Customer) -> dict[str, object]:
+def _shown(billing: Session, customer: Customer) -> dict[str, object]:
     """Read everything that a webhook could change."""
     wanted = ("get_customer", "get_balance", "list_ledger", "list_payments")
-    mapped = [name for name in wanted if name in session.target.operations]
-    return {name: session.ok(name, customer=customer).outputs for name in mapped}
+    mapped = [name for name in wanted if name in billing.target.operations]
+    return {name: billing.ok(name, customer=customer).outputs for name in mapped}
 
 
 def _tampered(payload: bytes, secret: str, now: int) -> tuple[bytes, str]:
@@ -111,14 +111,14 @@ FORGERIES: dict[str, Forge] = {
 
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_forged_webhook_is_refused_without_effect(
-    session: Session, customer: Customer, secret: str, forge: Forge
+    billing: Session, customer: Customer, secret: str, forge: Forge
 ) -> None:
     """A webhook that is not rightly signed is refused, and nothing of the customer's changes."""
-    before = _shown(session, customer)
-    body, header = forge(_paid_invoice(session, customer), secret, int(time.time()))
-    outcome = _deliver(session, body, header)
+    before = _shown(billing, customer)
+    body, header = forge(_paid_invoice(billing, customer), secret, int(time.time()))
+    outcome = _deliver(billing, body, header)
     assert outcome.kind != "ok", "receive_webhook accepted a webhook that is not rightly signed"
-    after = _shown(session, customer)
+    after = _shown(billing, customer)
     assert after == before, f"a refused webhook changed the customer: {before} became {after}"
     assert outcome.kind == "refused", f"receive_webhook was {outcome}, where a refusal is due"
 
@@ -129,7 +129,7 @@ def test_a_forged_webhook_is_refused_without_effect(
     ids=["one-v1", "two-v1-one-right"],
 )
 def test_a_rightly_signed_webhook_is_accepted(
-    session: Session,
+    billing: Session,
     customer: Customer,
     secret: str,
     header_of: Callable[[bytes, str, int], str],
@@ -138,14 +138,14 @@ def test_a_rightly_signed_webhook_is_accepted(
     event = build_event(
         "customer.updated",
         {"id": customer.provider_customer, "object": "customer", "metadata": {}},
-        event_id=session.names.new("evt"),
+        event_id=billing.names.new("evt"),
         created=int(time.time()),
         api_version="2025-03-31.basil",
         cause=Cause(),
         previous_attributes={"metadata": {}},
     )
     body = encode_event(event)
-    outcome = _deliver(session, body, header_of(body, secret, int(time.time())))
+    outcome = _deliver(billing, body, header_of(body, secret, int(time.time())))
     assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
 
 
@@ -153,20 +153,20 @@ def test_a_rightly_signed_webhook_is_accepted(
 @pytest.mark.requirement("BH-2", "CWE-294")
 @pytest.mark.parametrize("kind", ["invoice.paid", "invoice.payment_succeeded"])
 def test_an_event_delivered_again_takes_effect_once(
-    session: Session, customer: Customer, secret: str, ground: Ground, kind: str
+    billing: Session, customer: Customer, secret: str, ground: Ground, kind: str
 ) -> None:
     """Stripe's own event of a paid invoice, delivered three times more, grants nothing more."""
-    pro = session.target.profile.catalog.plan("pro")
+    pro = billing.target.profile.catalog.plan("pro")
     if pro is None or ground.provider is None or customer.provider_customer is None:
         pytest.skip("the catalogue has no plan that plays pro")
-    session.ok("add_payment_method", customer=customer, token="pm_card_visa", consent=True)
-    before = session.ok("get_balance", customer=customer)["units"]
-    session.ok("subscribe", customer=customer, plan=pro[0], quantity=1)
+    billing.ok("add_payment_method", customer=customer, token="pm_card_visa", consent=True)
+    before = billing.ok("get_balance", customer=customer)["units"]
+    billing.ok("subscribe", customer=customer, plan=pro[0], quantity=1)
     due = before + pro[1].included_units
-    session.until(lambda balance: balance["units"] >= due, "get_balance", customer=customer)
+    billing.until(lambda balance: balance["units"] >= due, "get_balance", customer=customer)
     events = ground.provider.events(customer.provider_customer, kind)
     assert events, f"the payment provider shows no {kind} for the paid subscription"
     body = json.dumps(events[0], indent=2).encode()
     for _ in range(3):
-        outcome = _deliver(session, body, signing.header(body, secret, int(time.time())))
+        outcome = _deliver(billing, body, signing.header(body, secret, int(time.time())))
         assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
