@@ -26,6 +26,7 @@ LEASH = Path(__file__).with_name("leash.py")
 LOG_LINES = 15
 POLL_S = 0.02
 ANSWER_TIMEOUT_S = 2.0
+TIMED_OUT = "timed out"
 SECRET_LENGTH_MIN = 8
 SECRET_NAMES = ("KEY", "SECRET", "TOKEN", "PASSWORD", "DSN", "CREDENTIAL")
 
@@ -109,9 +110,11 @@ class Child:
         same port is not mistaken for it.
         """
         deadline = time.monotonic() + deadline_s
-        answer = "nothing yet"
+        answer = "no answer in time"
         while (remaining := deadline - time.monotonic()) > 0:
-            answer, ready = probe(url, min(remaining, ANSWER_TIMEOUT_S))
+            told, ready = probe(url, min(remaining, ANSWER_TIMEOUT_S))
+            if told != TIMED_OUT:  # as the last probe does that the deadline cuts short
+                answer = told
             if self.status() is not None:
                 raise self._failure("ended before it was ready")
             if ready:
@@ -180,6 +183,8 @@ def probe(url: str, timeout_s: float) -> tuple[str, bool]:
     except urllib.error.HTTPError as error:
         with error:
             return f"status {error.code}", False
+    except TimeoutError:
+        return TIMED_OUT, False
     except (OSError, ValueError, http.client.HTTPException) as error:
         return str(error) or type(error).__name__, False
 

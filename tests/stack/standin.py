@@ -2,8 +2,8 @@
 
 What goes wrong is told by STANDIN, words with commas between: `fail` (exit 1 at once), `stubborn`
 (ignores SIGTERM), `daemon` (leaves a process in a session of its own), `never_ready`,
-`bad_migration`, `no_endpoint`. `GET /environment` answers with its environment, `GET /pid` with its
-process id. `listen PORT` opens a port of its own, `sleep` does nothing for long.
+`bad_migration`, `no_endpoint`, `odd_endpoint`. `GET /environment` answers with its environment,
+`GET /pid` with its process id. `listen PORT` opens a port of its own, `sleep` does nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Handler(BaseHTTPRequestHandler):
         if "no_endpoint" in MODES:
             self._answer(400, {"error": {"message": "no such parameter"}})
         else:
-            self._answer(200, {"id": "we_1", "secret": "whsec_standin"})
+            secret = None if "odd_endpoint" in MODES else "whsec_standin"
+            self._answer(200, {"id": "we_1", "secret": secret})
 
     def _answer(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import StackError
+from harness.stack.ports import reserve, url_of
 from harness.stack.process import Child, describe_status
 from tests.stack.processes import STANDIN_PROGRAM, linux_only
 
@@ -54,6 +55,16 @@ def test_a_start_that_never_becomes_ready_ends_at_its_deadline(start: Callable[.
     ) as caught:
         child.wait_ready(NOBODY, 0.1)
     assert "(it wrote nothing)" in str(caught.value)
+
+
+def test_what_a_child_answered_last_is_told(start: Callable[..., Child]) -> None:
+    """A child that answers, but never a success, is reported with the status that it gave."""
+    with reserve(0, "a test") as listener:
+        url = url_of(listener)
+    child = start("listen", url.rpartition(":")[2], STANDIN="never_ready")
+    child.wait_ready(f"{url}/pid", 30)
+    with pytest.raises(StackError, match=r"not ready within 1 s \(.*/ready: status 503\)"):
+        child.wait_ready(f"{url}/ready", 1)
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:

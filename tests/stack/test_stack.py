@@ -14,6 +14,7 @@ import pytest
 from harness.errors import StackError
 from harness.stack import Stack, StackOptions
 from harness.stack.ports import reserve
+from harness.stack.webhook import make_endpoint
 from tests.stack.processes import STANDIN_PROGRAM, driver, eventually, linux_only, marked
 
 pytestmark = [linux_only, pytest.mark.usefixtures("marker")]
@@ -160,8 +161,9 @@ def test_a_taken_port_is_named() -> None:
     ("fault", "message"),
     [
         ("fail", "stripe ended before it was ready; exit status 1(?s:.*)line 19"),
-        ("never_ready", r"stripe was not ready within 1 s \(.*status 503\); still running"),
+        ("never_ready", "stripe was not ready within 1 s .*; still running"),
         ("bad_migration", "migrate failed; exit status 1(?s:.*)no such table"),
+        ("odd_endpoint", "webhook endpoint: the secret is not a string"),
         ("no_endpoint", "webhook endpoint: status 400: .*no such parameter"),
     ],
 )
@@ -172,18 +174,26 @@ def test_a_failing_start_leaves_nothing(
     monkeypatch.setenv("STANDIN", f"{fault},daemon")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with pytest.raises(StackError, match=message), Stack(options(deadline_s=1)):
+    deadline_s = 1 if fault == "never_ready" else 30
+    with pytest.raises(StackError, match=message), Stack(options(deadline_s=deadline_s)):
         pass
     assert list(tmp_path.glob("billing-stack-*/stripe.log"))
 
 
-def test_a_service_that_is_not_ready_ends_the_stack() -> None:
+def test_a_stripe_that_is_not_there_makes_no_endpoint() -> None:
+    """Where nothing answers, the error says that the endpoint is what could not be made."""
+    with pytest.raises(StackError, match=r"did not make a webhook endpoint: URLError.*refused"):
+        make_endpoint("http://127.0.0.1:1", "sk_test_x", "http://127.0.0.1:1/hook")
+
+
+def test_a_service_that_fails_ends_the_stack() -> None:
     """When the service fails though simulator and migration are fine, all of it ends."""
-    program = ("sh", "-c", f'[ "$1" = migrate ] || exec {" ".join(STANDIN_PROGRAM)} sleep', "sh")
-    stack = Stack(
-        StackOptions(stripe_program=STANDIN_PROGRAM, billing_program=program, deadline_s=1)
-    )
-    with pytest.raises(StackError, match="billing-1 was not ready within 1 s"), stack:
+    program = ("sh", "-c", '[ "$1" = migrate ] || exit 7', "sh")
+    stack = Stack(StackOptions(stripe_program=STANDIN_PROGRAM, billing_program=program))
+    with (
+        pytest.raises(StackError, match="billing-1 ended before it was ready; exit status 7"),
+        stack,
+    ):
         pass
 
 
