@@ -80,9 +80,10 @@ def _parse(signature_header: str) -> tuple[int, list[str]]:
     """Read timestamp and v1 signatures; whatever stands after a second "=" is ignored."""
     try:
         items = [item.split("=", 2) for item in signature_header.split(",")]
-        timestamp = int(next(item[1] for item in items if item[0] == "t"))
-        return timestamp, [item[1] for item in items if item[0] == "v1"]
-    except (ValueError, IndexError, StopIteration):
+        # Every "t" must have a value, also those that come after the one that counts.
+        timestamps = [item[1] for item in items if item[0] == "t"]
+        return int(timestamps[0]), [item[1] for item in items if item[0] == "v1"]
+    except (ValueError, IndexError):
         raise SignatureError("the header has no readable timestamp and signatures") from None
 
 

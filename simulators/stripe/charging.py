@@ -9,6 +9,7 @@ from typing import Any
 
 from simulators.stripe.cards import AUTHENTICATION_REQUIRED, BY_NAME, Card, Decline
 from simulators.stripe.errors import CardError
+from simulators.stripe.templates import CHARGE, fresh
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
@@ -162,66 +163,29 @@ def _new_charge(world: World, intent: Obj, payment_method: Obj) -> Obj:
         "three_d_secure": None,
         "wallet": None,
     }
-    return {
-        "id": charge_id,
-        "object": "charge",
-        "amount": intent["amount"],
-        "amount_captured": 0,
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
-        "billing_details": payment_method["billing_details"],
-        "calculated_statement_descriptor": "BILLING HARNESS",
-        "captured": False,
-        "created": world.now,
-        "currency": intent["currency"],
-        "customer": intent["customer"],
-        "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
-        "fraud_details": {},
-        "livemode": False,
-        "metadata": dict(intent["metadata"]),
-        "on_behalf_of": None,
-        "outcome": _authorisation(),
-        "paid": True,
-        "payment_intent": intent["id"],
-        "payment_method": payment_method["id"],
-        "payment_method_details": {"card": details, "type": "card"},
-        "radar_options": {},
-        "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "receipt_url": f"https://pay.stripe.com/receipts/payment/{charge_id}",
-        "refunded": False,
-        "review": None,
-        "shipping": intent["shipping"],
-        "source": None,
-        "source_transfer": None,
-        "statement_descriptor": intent["statement_descriptor"],
-        "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
-        "status": "succeeded",
-        "transfer_data": None,
-        "transfer_group": None,
-        "_invoice": intent["_invoice"],
-    }
-
-
-def _authorisation() -> Obj:
-    return {
-        "advice_code": None,
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": "approved_by_network",
-        "reason": None,
-        "risk_level": "normal",
-        "risk_score": 20,
-        "seller_message": "Payment complete.",
-        "type": "authorized",
-    }
+    same = (
+        "amount",
+        "currency",
+        "customer",
+        "description",
+        "receipt_email",
+        "shipping",
+        "statement_descriptor",
+        "statement_descriptor_suffix",
+        "_invoice",
+    )
+    return fresh(
+        CHARGE,
+        id=charge_id,
+        billing_details=payment_method["billing_details"],
+        created=world.now,
+        metadata=dict(intent["metadata"]),
+        payment_intent=intent["id"],
+        payment_method=payment_method["id"],
+        payment_method_details={"card": details, "type": "card"},
+        receipt_url=f"https://pay.stripe.com/receipts/payment/{charge_id}",
+        **{field: intent[field] for field in same},
+    )
 
 
 def _refusal(decline: Decline) -> Obj:

@@ -10,6 +10,7 @@ from simulators.stripe.charging import (
     settle_charge,
 )
 from simulators.stripe.errors import InvalidRequest
+from simulators.stripe.templates import PAYMENT_INTENT, fresh
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
@@ -25,58 +26,15 @@ CANCELABLE = (
 def new_intent(world: World, *, amount: int, currency: str, **given: Any) -> Obj:
     """Add an intent, with its event. `given` holds top-level fields that differ from none."""
     intent_id = world.ids.new("pi")
-    intent: Obj = {
-        "id": intent_id,
-        "object": "payment_intent",
-        "amount": amount,
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic_async",
-        "client_secret": f"{intent_id}_secret_{world.ids.letters(25)}",
-        "confirmation_method": "automatic",
-        "created": world.now,
-        "currency": currency,
-        "customer": None,
-        "customer_account": None,
-        "description": None,
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
-        "payment_method_options": {
-            "card": {
-                "installments": None,
-                "mandate_options": None,
-                "network": None,
-                "request_three_d_secure": "automatic",
-            }
-        },
-        "payment_method_types": ["card"],
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "source": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
-        "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
-        "_invoice": None,
+    intent = fresh(
+        PAYMENT_INTENT,
+        id=intent_id,
+        amount=amount,
+        client_secret=f"{intent_id}_secret_{world.ids.letters(25)}",
+        created=world.now,
+        currency=currency,
         **given,
-    }
+    )
     if intent["payment_method"]:
         intent["status"] = "requires_confirmation"
     world.store.insert(intent)
@@ -120,6 +78,15 @@ def _finish(world: World, intent: Obj, charge: Obj, *, capture: bool) -> None:
     )
     event = "succeeded" if capture else "amount_capturable_updated"
     world.emit(f"payment_intent.{event}", intent)
+    _keep_for_later(world, intent)
+
+
+def _keep_for_later(world: World, intent: Obj) -> None:
+    """Attach what paid to the customer, where ``setup_future_usage`` asks for it."""
+    payment_method = world.fetch("payment_method", intent["payment_method"])
+    if intent["setup_future_usage"] and intent["customer"] and not payment_method["customer"]:
+        world.store.set(payment_method, customer=intent["customer"])
+        world.emit("payment_method.attached", payment_method)
 
 
 def _fail(world: World, intent: Obj, failure: Failure, payment_method: Obj) -> None:

@@ -88,6 +88,13 @@ def _close_payment(world: World, invoice: Obj, intent: Obj) -> None:
         status_transitions={**payment["status_transitions"], "paid_at": world.now},
     )
     world.emit("invoice_payment.paid", payment)
+    subscription = world.store.get("subscription", invoice["_subscription"] or "")
+    if (
+        subscription
+        and subscription["payment_settings"].get("save_default_payment_method") == "on_subscription"
+    ):
+        with world.updating(subscription, lifecycle.UPDATED):
+            world.store.set(subscription, default_payment_method=intent["payment_method"])
 
 
 def _failed(world: World, invoice: Obj) -> None:

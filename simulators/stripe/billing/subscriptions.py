@@ -185,6 +185,9 @@ def renew(world: World, subscription: Obj) -> None:
     if subscription["cancel_at"] and subscription["cancel_at"] <= old[1]:
         lifecycle.cancel(world, subscription, reason="cancellation_requested")
         return
+    if subscription["status"] == "trialing" and _ends_unpayable(world, subscription):
+        lifecycle.cancel(world, subscription, reason="payment_failed")
+        return
     with world.updating(subscription, lifecycle.UPDATED):
         if subscription["status"] == "trialing":
             world.store.set(subscription, status="active")
@@ -193,6 +196,15 @@ def renew(world: World, subscription: Obj) -> None:
             invoice = _renewal_invoice(world, subscription, old)
             world.store.set(subscription, latest_invoice=invoice["id"])
     plan_next(world, subscription)
+
+
+def _ends_unpayable(world: World, subscription: Obj) -> bool:
+    """Tell whether a trial's end is the subscription's too: nothing to pay with, and so set."""
+    customer = world.fetch("customer", subscription["customer"])
+    at_end = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    return (
+        at_end == "cancel" and collection.payment_method_for(world, customer, subscription) is None
+    )
 
 
 def _renewal_invoice(world: World, subscription: Obj, old: tuple[int, int]) -> Obj:

@@ -8,6 +8,7 @@ from simulators.stripe.resources import (
     invoices,
     payment_intents,
     payment_methods,
+    subscription_items,
     subscriptions,
 )
 
@@ -19,6 +20,7 @@ ROUTES = [
     *invoices.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
+    *subscription_items.ROUTES,
     *subscriptions.ROUTES,
 ]
 """Every endpoint that is built; any other address is answered as one Stripe does not know."""

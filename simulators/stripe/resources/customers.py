@@ -29,6 +29,7 @@ from simulators.stripe.schema import (
     listing,
     merge_metadata,
 )
+from simulators.stripe.templates import CUSTOMER, fresh
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
@@ -66,7 +67,14 @@ _PLAIN = (
 
 def create(world: World, call: Call) -> Obj:
     """Create a customer; a payment method that is given is attached."""
-    customer = world.store.insert(_blank(world))
+    customer = world.store.insert(
+        fresh(
+            CUSTOMER,
+            id=world.ids.new("cus", 14),
+            created=world.now,
+            invoice_prefix=world.ids.upper(8),
+        )
+    )
     settings = call.params.get("invoice_settings", {})
     wanted = settings.get("default_payment_method")
     world.store.set(customer, **_changes(world, customer, call, checked=False))
@@ -143,39 +151,6 @@ def list_all(world: World, call: Call) -> Obj:
     """List customers that are not deleted."""
     living = [obj for obj in world.store.all("customer") if not obj.get("deleted")]
     return page(call, living, equal=("email",))
-
-
-def _blank(world: World) -> Obj:
-    return {
-        "id": world.ids.new("cus", 14),
-        "object": "customer",
-        "address": None,
-        "balance": 0,
-        "created": world.now,
-        "currency": None,
-        "customer_account": None,
-        "default_source": None,
-        "delinquent": False,
-        "description": None,
-        "discount": None,
-        "email": None,
-        "invoice_prefix": world.ids.upper(8),
-        "invoice_settings": {
-            "custom_fields": None,
-            "default_payment_method": None,
-            "footer": None,
-            "rendering_options": None,
-        },
-        "livemode": False,
-        "metadata": {},
-        "name": None,
-        "next_invoice_sequence": 1,
-        "phone": None,
-        "preferred_locales": [],
-        "shipping": None,
-        "tax_exempt": "none",
-        "test_clock": None,
-    }
 
 
 ROUTES = [

@@ -1,4 +1,4 @@
-"""``/v1/subscriptions`` and ``/v1/subscription_items``."""
+"""``/v1/subscriptions``."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from simulators.stripe.billing.lines import Charge, add_invoice_item
 from simulators.stripe.billing.subscriptions import first_boundary, new_item, pay_or_undo, start
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
-from simulators.stripe.resources.catalog import PRICE_DATA, new_price
+from simulators.stripe.resources.catalog import new_price
 from simulators.stripe.resources.common import retriever
 from simulators.stripe.resources.payment_methods import own_payment_method
+from simulators.stripe.resources.subscription_items import BEHAVIOR, ITEM, PRORATION
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
     CLEARABLE_ID,
@@ -30,17 +31,11 @@ from simulators.stripe.schema import (
     listing,
     merge_metadata,
 )
+from simulators.stripe.templates import SUBSCRIPTION, fresh
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
-_QUANTITY = Integer(0, 1_000_000)
-_ITEM: dict[str, Field] = {
-    "metadata": METADATA,
-    "price": ID,
-    "price_data": PRICE_DATA,
-    "quantity": _QUANTITY,
-}
-_CHANGED_ITEM = {**_ITEM, "clear_usage": Flag(), "deleted": Flag(), "id": ID}
+_CHANGED_ITEM = {**ITEM, "deleted": Flag(), "id": ID}
 _FEEDBACK = Choice(
     "customer_service",
     "low_quality",
@@ -52,8 +47,6 @@ _FEEDBACK = Choice(
     "unused",
     clearable=True,
 )
-_BEHAVIOR = Choice("allow_incomplete", "default_incomplete", "error_if_incomplete")
-_PRORATION = Choice("always_invoice", "create_prorations", "none")
 _DETAILS = Hash({"comment": Text(), "feedback": _FEEDBACK})
 _FIELDS: dict[str, Field] = {
     "cancel_at": Integer(0, 2**33, clearable=True),
@@ -64,21 +57,17 @@ _FIELDS: dict[str, Field] = {
     "description": Text(500),
     "metadata": METADATA,
     "off_session": Flag(),
-    "payment_behavior": _BEHAVIOR,
+    "payment_behavior": BEHAVIOR,
     "payment_settings": Hash(
         {
             "payment_method_types": Array(Choice("card")),
             "save_default_payment_method": Choice("off", "on_subscription"),
         }
     ),
-    "proration_behavior": _PRORATION,
+    "proration_behavior": PRORATION,
     "trial_end": OneOf("now", TIMESTAMP),
     "trial_settings": Hash(
-        {
-            "end_behavior": Hash(
-                {"missing_payment_method": Choice("cancel", "create_invoice", "pause")}
-            )
-        }
+        {"end_behavior": Hash({"missing_payment_method": Choice("cancel", "create_invoice")})}
     ),
 }
 _CREATE = Params(
@@ -88,7 +77,7 @@ _CREATE = Params(
         "billing_cycle_anchor": TIMESTAMP,
         "currency": Text(3),
         "customer": ID,
-        "items": Array(Hash(_ITEM), 20),
+        "items": Array(Hash(ITEM), 20),
         "trial_period_days": Integer(0, 730),
     },
     ("customer", "items"),
@@ -103,13 +92,6 @@ _UPDATE = Params(
     }
 )
 _CANCEL = Params({"cancellation_details": _DETAILS, "invoice_now": Flag(), "prorate": Flag()})
-_ITEM_CHANGE: dict[str, Field] = {
-    **_ITEM,
-    "off_session": Flag(),
-    "payment_behavior": _BEHAVIOR,
-    "proration_behavior": _PRORATION,
-    "proration_date": TIMESTAMP,
-}
 _STATUSES = (
     "active",
     "canceled",
@@ -221,7 +203,14 @@ def _insert(
 ) -> Obj:
     """Add the subscription and its items, not yet begun."""
     given = call.params
-    subscription = _blank(world, customer, prices[0]["currency"])
+    subscription = fresh(
+        SUBSCRIPTION,
+        id=world.ids.new("sub"),
+        created=world.now,
+        currency=prices[0]["currency"],
+        customer=customer["id"],
+        start_date=world.now,
+    )
     subscription.update(call.pick(*_PLAIN, "cancel_at", "trial_settings"))
     subscription["metadata"] = merge_metadata({}, given.get("metadata"))
     subscription["billing_cycle_anchor"] = _anchor(world, given, prices[0], trial_end)
@@ -361,101 +350,6 @@ def list_all(world: World, call: Call) -> Obj:
     return page(call, found, equal=("collection_method", "customer"))
 
 
-def create_item(world: World, call: Call) -> Obj:
-    """Add an item, prorated."""
-    subscription = world.fetch("subscription", call.params["subscription"], "subscription")
-    entry = call.pick("metadata", "price", "price_data", "quantity")
-    _change_items(world, subscription, entry, call)
-    return lifecycle.items_of(world, subscription)[-1]
-
-
-def update_item(world: World, call: Call) -> Obj:
-    """Change an item, prorated."""
-    item = world.fetch("subscription_item", call.id)
-    subscription = world.fetch("subscription", item["subscription"])
-    entry = {"id": item["id"], **call.pick("metadata", "price", "price_data", "quantity")}
-    _change_items(world, subscription, entry, call)
-    return item
-
-
-def delete_item(world: World, call: Call) -> Obj:
-    """Remove an item, prorated."""
-    item = world.fetch("subscription_item", call.id)
-    subscription = world.fetch("subscription", item["subscription"])
-    _change_items(world, subscription, {"id": item["id"], "deleted": True}, call)
-    return {"id": item["id"], "object": "subscription_item", "deleted": True}
-
-
-def _change_items(world: World, subscription: Obj, entry: Obj, call: Call) -> None:
-    if "price_data" in entry:
-        entry["price"] = new_price(world, entry.pop("price_data"))["id"]
-    behavior = call.pick("off_session", "payment_behavior", "proration_behavior", "proration_date")
-    changes.change(world, subscription, {**behavior, "items": [entry]})
-
-
-def list_items(world: World, call: Call) -> Obj:
-    """List a subscription's items."""
-    subscription = world.fetch("subscription", call.params["subscription"], "subscription")
-    return page(call, lifecycle.items_of(world, subscription)[::-1])
-
-
-def _blank(world: World, customer: Obj, currency: str) -> Obj:
-    return {
-        "id": world.ids.new("sub"),
-        "object": "subscription",
-        "application": None,
-        "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_cycle_anchor": world.now,
-        "billing_cycle_anchor_config": None,
-        "billing_mode": {
-            "flexible": {"proration_discounts": "included"},
-            "type": "flexible",
-        },
-        "billing_schedules": [],
-        "billing_thresholds": None,
-        "cancel_at": None,
-        "cancel_at_period_end": False,
-        "canceled_at": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
-        "collection_method": "charge_automatically",
-        "created": world.now,
-        "currency": currency,
-        "customer": customer["id"],
-        "customer_account": None,
-        "days_until_due": None,
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
-        "discounts": [],
-        "ended_at": None,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
-        "latest_invoice": None,
-        "livemode": False,
-        "metadata": {},
-        "next_pending_invoice_item_invoice": None,
-        "on_behalf_of": None,
-        "pause_collection": None,
-        "payment_settings": {
-            "payment_method_options": None,
-            "payment_method_types": None,
-            "save_default_payment_method": "off",
-        },
-        "pending_invoice_item_interval": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": None,
-        "start_date": world.now,
-        "status": "incomplete",
-        "test_clock": None,
-        "transfer_data": None,
-        "trial_end": None,
-        "trial_settings": None,
-        "trial_start": None,
-    }
-
-
 ROUTES = [
     Route("POST", "/v1/subscriptions", create, _CREATE),
     Route(
@@ -473,34 +367,4 @@ ROUTES = [
     Route("GET", "/v1/subscriptions/{id}", retriever("subscription")),
     Route("POST", "/v1/subscriptions/{id}", update, _UPDATE),
     Route("DELETE", "/v1/subscriptions/{id}", cancel, _CANCEL),
-    Route(
-        "POST",
-        "/v1/subscription_items",
-        create_item,
-        Params({**_ITEM_CHANGE, "subscription": ID}, ("subscription",)),
-    ),
-    Route(
-        "GET",
-        "/v1/subscription_items",
-        list_items,
-        listing(subscription=ID),
-    ),
-    Route("GET", "/v1/subscription_items/{id}", retriever("subscription_item")),
-    Route("POST", "/v1/subscription_items/{id}", update_item, Params(_ITEM_CHANGE)),
-    Route(
-        "DELETE",
-        "/v1/subscription_items/{id}",
-        delete_item,
-        Params(
-            {
-                key: _ITEM_CHANGE[key]
-                for key in (
-                    "off_session",
-                    "payment_behavior",
-                    "proration_behavior",
-                    "proration_date",
-                )
-            }
-        ),
-    ),
 ]
