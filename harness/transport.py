@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
 import httpx
 
+from harness.deadline import Deadline, DeadlineTransport
 from harness.target.wire import Call, NoReply, NoReplyReason, Reply
 
 if TYPE_CHECKING:
@@ -15,7 +17,14 @@ if TYPE_CHECKING:
 
 REPLY_BYTES_MAX = 16 * 1024 * 1024
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.LocalProtocolError,  # what HTTP cannot carry is found before anything leaves
+    httpx.UnsupportedProtocol,
+)
+_CUT_OFF = ("disconnect", "closed connection")  # as httpcore and h11 put it
 
 
 class Transport:
@@ -36,8 +45,13 @@ class Transport:
     ) -> None:
         self._base = httpx.URL(base_url)
         self._timeout_s = timeout_s
-        chosen = transport or httpx.HTTPTransport(local_address=source_address, trust_env=False)
-        self._client = httpx.Client(timeout=timeout_s, trust_env=False, transport=chosen)
+        self._deadline = Deadline()
+        self._client = httpx.Client(
+            timeout=timeout_s,
+            trust_env=False,
+            transport=transport or DeadlineTransport(self._deadline, source_address),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
 
     def __enter__(self) -> Self:
         """Give the transport itself."""
@@ -58,10 +72,14 @@ class Transport:
 
     def send(self, call: Call) -> Reply | NoReply:
         """Send one call and give its reply, or say why there is none."""
-        ends_at = time.monotonic() + self._timeout_s
+        self._deadline.ends_at = ends_at = time.monotonic() + self._timeout_s
         try:
             with self._client.stream(
-                call.method, self._url(call), headers=_raw(call), content=call.body or None
+                call.method,
+                self._base,
+                headers=_raw(call),
+                content=call.body or None,
+                extensions={"target": self._written(call)},
             ) as response:
                 return _read(response, ends_at)
         except _NEVER_SENT as error:
@@ -69,16 +87,17 @@ class Transport:
         except httpx.TimeoutException as error:
             return NoReply("timeout", sent=True, detail=_said(error))
         except httpx.RemoteProtocolError as error:
-            reason: NoReplyReason = "reset" if "disconnect" in str(error) else "not_http"
+            cut_off = any(words in str(error) for words in _CUT_OFF)
+            reason: NoReplyReason = "reset" if cut_off else "not_http"
             return NoReply(reason, sent=True, detail=_said(error))
         except (httpx.TransportError, httpx.DecodingError) as error:
             return NoReply("reset", sent=True, detail=_said(error))
 
-    def _url(self, call: Call) -> httpx.URL:
+    def _written(self, call: Call) -> bytes:
+        """Give path and query as they go out: no dot segments resolved, nothing quoted twice."""
         query = str(httpx.QueryParams(call.query))
         path = self._base.path.rstrip("/") + call.path
-        # `raw_path` goes out as it is: no dot segments resolved, nothing quoted twice.
-        return self._base.copy_with(raw_path=(f"{path}?{query}" if query else path).encode())
+        return (f"{path}?{query}" if query else path).encode()
 
 
 def _raw(call: Call) -> list[tuple[bytes, bytes]]:
