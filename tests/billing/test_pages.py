@@ -75,7 +75,7 @@ def test_usage_tells_what_the_next_fix_costs(tenant: Tenant) -> None:
     tenant.add_card()
     tenant.use_up()
     usage = tenant.get("/usage")
-    assert (usage["next_fix_price_minor"], usage["period"]["fixes"]) == (2900, 5)
+    assert (usage["next_fix_price_minor"], usage["period"]["fixes"]) == (2900, 10)
     assert len(usage["latest_transactions"]) == 10
 
 
