@@ -19,10 +19,12 @@ from harness.target.protocol import Outcome, unknown
 from harness.target.wire import Call, NoReply, Pairs, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from harness.redact import Redactor
+
+    Clean = Callable[[bytes], bytes]
 
 _IDENTIFYING = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"}
@@ -89,13 +91,13 @@ class History:
 
     def begin(self, record: Record) -> None:
         """Write that an operation begins."""
-        self._write({"line": "begin", **_opening(record)})
+        self._write({"line": "begin", **_opening(record, self._redactor.raw)})
 
     def end(self, record: Record) -> None:
         """Write what came of it, and remember it."""
         with self._lock:
             self._records.append(record)
-        self._write({"line": "end", "id": record.id, **_closing(record)})
+        self._write({"line": "end", "id": record.id, **_closing(record, self._redactor.raw)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -106,41 +108,44 @@ class History:
             self._file.flush()
 
 
-def _opening(record: Record) -> dict[str, Any]:
+def _opening(record: Record, clean: Clean) -> dict[str, Any]:
     return {
         "id": record.id,
         "test": record.test,
         "operation": record.operation,
         "role": record.role,
         "customer": record.customer,
-        "inputs": {name: _plain(value) for name, value in record.inputs.items()},
+        "inputs": {name: _plain(value, clean) for name, value in record.inputs.items()},
         "began_at": record.began_at,
     }
 
 
-def _closing(record: Record) -> dict[str, Any]:
+def _closing(record: Record, clean: Clean) -> dict[str, Any]:
     outcome = record.outcome
     return {
         "customer": record.customer,
         "ended_at": record.ended_at,
         "outcome": {
             "kind": outcome.kind,
-            "outputs": {name: _plain(value) for name, value in outcome.outputs.items()},
+            "outputs": {name: _plain(value, clean) for name, value in outcome.outputs.items()},
             "code": outcome.code,
             "reason": outcome.reason,
         },
-        "exchanges": [exchange_data(exchange) for exchange in record.exchanges],
+        "exchanges": [exchange_data(exchange, clean) for exchange in record.exchanges],
     }
 
 
-def exchange_data(exchange: Exchange) -> dict[str, Any]:
-    """Give a call and its reply as plain data; headers that identify somebody are left blank."""
+def exchange_data(exchange: Exchange, clean: Clean = bytes) -> dict[str, Any]:
+    """Give a call and its reply as plain data; headers that identify somebody are left blank.
+
+    `clean` takes secrets out of bodies: in one that is no text, nobody would find them later.
+    """
     call, reply = exchange.call, exchange.reply
     if isinstance(reply, Reply):
         answer: dict[str, Any] = {
             "status": reply.status,
             "headers": _headers(reply.headers),
-            "body": _plain(reply.body),
+            "body": _plain(reply.body, clean),
         }
     else:
         answer = {"no_reply": reply.reason, "sent": reply.sent, "detail": reply.detail}
@@ -150,7 +155,7 @@ def exchange_data(exchange: Exchange) -> dict[str, Any]:
             "path": call.path,
             "query": [list(pair) for pair in call.query],
             "headers": _headers(call.headers),
-            "body": _plain(call.body),
+            "body": _plain(call.body, clean),
         },
         "reply": answer,
         "at": exchange.at,
@@ -164,9 +169,10 @@ def _headers(headers: Pairs) -> list[list[str]]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, clean: Clean) -> Any:
     """Write bytes as text where they are UTF-8, else as base64 under a key that says so."""
     if isinstance(value, bytes):
+        value = clean(value)
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
@@ -186,7 +192,7 @@ def read_histories(paths: Iterable[Path]) -> list[Record]:
 
 def _read(path: Path) -> Iterable[Record]:
     begun: dict[str, dict[str, Any]] = {}
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = _text(path).split("\n")
     for number, text in enumerate(lines, start=1):
         if not text:
             continue
@@ -197,7 +203,19 @@ def _read(path: Path) -> Iterable[Record]:
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
                 raise HistoryError(f"{path}: line {number} is not a line of a history") from None
-    return [_record(fields) for fields in begun.values()]
+    try:
+        return [_record(fields) for fields in begun.values()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise HistoryError(f"{path}: an operation is not told whole ({error!r})") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise HistoryError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise HistoryError(f"{path}: is not text in UTF-8") from None
 
 
 def _record(fields: Mapping[str, Any]) -> Record:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SHORTEST = 6
+_NEVER = "(?!)"
 
 
 class Redactor:
     """Replaces every secret that it knows in text, however deep that text lies in plain data.
 
-    Secrets are added as they become known, from any thread. Those shorter than six characters are
+    Secrets are added as they become known, from any thread, and are known as JSON, paths and forms
+    write them too. Those shorter than six characters are
     not replaced: they would mangle unrelated text, and are no secrets.
     """
 
     def __init__(self, secrets: frozenset[str] = frozenset()) -> None:
         self._lock = threading.Lock()
         self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._pattern = re.compile(_NEVER)
+        self._raw = re.compile(_NEVER.encode())
         for secret in secrets:
             self.add(secret)
 
@@ -29,12 +37,18 @@ class Redactor:
             return
         with self._lock:
             self._secrets.add(secret)
-            longest_first = sorted(self._secrets, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            written = {text for known in self._secrets for text in _spellings(known)}
+            pattern = "|".join(map(re.escape, sorted(written, key=len, reverse=True)))
+            self._pattern = re.compile(pattern)
+            self._raw = re.compile(pattern.encode())
 
     def text(self, text: str) -> str:
         """Give text without the secrets."""
-        return self._pattern.sub("[secret]", text) if self._pattern else text
+        return self._pattern.sub("[secret]", text)
+
+    def raw(self, body: bytes) -> bytes:
+        """Give a body without the secrets."""
+        return self._raw.sub(b"[secret]", body)
 
     def data(self, value: Any) -> Any:
         """Give plain data (tables, lists, text, numbers) without the secrets."""
@@ -45,3 +59,11 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.data(entry) for entry in value]
         return value
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield quote(secret, safe="")
+    yield quote_plus(secret)

@@ -84,6 +84,7 @@ class Session:
             inputs.setdefault("idempotency_key", self.names.new("key"))
         if customer is not None:
             inputs.setdefault("customer", customer.id)
+            self._redactor.add(customer.credential)
         credential = inputs.pop("credential", customer.credential if customer else None)
         record = Record(
             id=self._history.next_id(),
