@@ -1,5 +1,6 @@
 """Changes of a running subscription, and what they cost to the second."""
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from tests.stripe_sim.stories import fail_from_now_on, invoices, item_of, subscr
 
 
 def test_a_quantity_change_is_prorated_to_the_second(account: Account) -> None:
-    """A third into the period, 1 → 4: credit and debit are the rest's exact share."""
+    """A third into the period, 1 → 4: credit and debit are the rest's exact share.
+
+    A second of this price costs about a cent, so that being a second out shows.
+    """
     customer = account.customer()
-    made = subscribe(account, customer, account.price(1_000))
+    made = subscribe(account, customer, account.price(2_600_001))
     item = item_of(made)
     whole = item.current_period_end - item.current_period_start
     at = item.current_period_start + whole // 3
@@ -22,12 +26,12 @@ def test_a_quantity_change_is_prorated_to_the_second(account: Account) -> None:
     pending = account.stripe.invoice_items.list({"customer": customer, "pending": True}).data
     amounts = {str(entry.description).split()[0]: entry.amount for entry in pending}
     assert amounts == {
-        "Unused": -round(1_000 * rest / whole),
-        "Remaining": round(4_000 * rest / whole),
+        "Unused": -round(Fraction(2_600_001 * rest, whole)),
+        "Remaining": round(Fraction(4 * 2_600_001 * rest, whole)),
     }
     account.advance(item.current_period_end + 3_600)
     last = invoices(account, made.id)[-1]
-    assert last.amount_paid == 4_000 + sum(amounts.values())
+    assert last.amount_paid == 4 * 2_600_001 + sum(amounts.values())
     assert account.stripe.invoice_items.list({"customer": customer, "pending": True}).data == []
 
 
