@@ -30,6 +30,18 @@ TABLES = (
 APPEND_ONLY = ("credit_transactions", "payments", "debts")
 
 UNPERMITTED = "NOT EXISTS (SELECT 1 FROM purge_permits WHERE customer_id = OLD.customer_id)"
+SIGN = (
+    "(source IN ('trial_signup', 'trial_billing_added', 'pro_subscription_payment', 'purchased')"
+    " AND amount > 0)"
+    " OR (source = 'consumed' AND amount = -1)"
+    " OR (source = 'rollover_expired' AND amount < 0)"
+    " OR (source = 'adjustment' AND amount <> 0)"
+)
+# A nullable foreign key checks nothing, so the first entry needs a rule of its own.
+CHAIN = (
+    "(sequence = 1 AND previous_sequence IS NULL AND balance_before = 0)"
+    " OR (sequence > 1 AND previous_sequence IS NOT NULL AND previous_sequence = sequence - 1)"
+)
 PRODUCTION = "BEGIN SELECT RAISE(ABORT, 'production is for ever'); END"
 SQLITE_TRIGGERS = (
     *(
@@ -211,23 +223,9 @@ def _create_credit_transactions() -> None:
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("details", sa.Text(), nullable=False),
         sa.Column("created_at", INT, nullable=False),
-        sa.CheckConstraint(
-            "(source IN ('trial_signup', 'trial_billing_added', 'pro_subscription_payment'"
-            ", 'purchased') AND amount > 0)"
-            " OR (source = 'consumed' AND amount = -1)"
-            " OR (source = 'rollover_expired' AND amount < 0)"
-            " OR (source = 'adjustment' AND amount <> 0)",
-            name=op.f("ck_credit_transactions_sign"),
-        ),
+        sa.CheckConstraint(SIGN, name=op.f("ck_credit_transactions_sign")),
         sa.CheckConstraint("cause <> ''", name=op.f("ck_credit_transactions_cause")),
-        sa.CheckConstraint(
-            "(sequence = 1"
-            " AND previous_sequence IS NULL AND balance_before = 0)"
-            " OR (sequence > 1"
-            " AND previous_sequence IS NOT NULL"
-            " AND previous_sequence = sequence - 1)",
-            name=op.f("ck_credit_transactions_chain"),
-        ),
+        sa.CheckConstraint(CHAIN, name=op.f("ck_credit_transactions_chain")),
         sa.CheckConstraint(
             "balance_after = balance_before + amount", name=op.f("ck_credit_transactions_sum")
         ),
