@@ -99,3 +99,8 @@ def may_have_happened(records: list[Record]) -> bool:
 def happened(records: list[Record]) -> bool:
     """Whether any of these operations certainly succeeded."""
     return any(record.outcome.kind == "ok" for record in records)
+
+
+def quantity_of(record: Record) -> int:
+    """Give how many an operation was for; one, where it did not say."""
+    return int(record.inputs.get("quantity") or 1)

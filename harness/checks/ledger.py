@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.checks.evidence import Entry, happened, may_have_happened
+from harness.checks.evidence import Entry, happened, may_have_happened, quantity_of
 from harness.checks.verdict import Finding, Need, blame
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class GrantsHaveOneCause:
     meaning: ClassVar[str] = (
         "Every grant follows from an operation, is of the catalogue's size, and is given once."
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"ledger"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources"})
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -130,7 +130,9 @@ class GrantsHaveOneCause:
         """Hold a grant that comes once in a customer's life against the catalogue."""
         operation = _GRANTED_BY[source]
         records = evidence.records(state.customer, operation)
-        given = sum(entry.units for entry in grants if entry.source == source)
+        own = [entry for entry in grants if entry.source == source]
+        # Twice for one cause is told above, and counts once here.
+        given = sum({entry.cause or place: entry.units for place, entry in enumerate(own)}.values())
         doubtful = may_have_happened(records) and not happened(records)
         if given == due or (given == 0 and (doubtful or not happened(records))):
             return
@@ -150,31 +152,39 @@ class InvoicesGrantOnce:
     meaning: ClassVar[str] = (
         "A paid subscription invoice grants what the plan includes, once; an unpaid one nothing."
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "journal"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources", "journal"})
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
         plan = evidence.catalog.plan("pro")
         if plan is None or not plan[1].included_units:
             return
-        included = plan[1].included_units
         granted = [e for e in state.ledger or () if e.source == "pro_subscription_payment"]
         invoices = {charge.invoice for charge in evidence.charges(state, invoiced=True)}
-        subscribed = evidence.records(state.customer, "subscribe")
-        record = next((r for r in subscribed if r.outcome.kind == "ok"), None)
+        asked = evidence.records(state.customer, "subscribe", "change_subscription")
+        taken_on = [record for record in asked if record.outcome.kind != "refused"]
+        sizes = [plan[1].included_units * quantity_of(record) for record in taken_on]
+        size = sizes[0] if sizes else plan[1].included_units
+        record = next((r for r in taken_on if r.operation == "subscribe"), None)
         if len(granted) > len(invoices):
-            units = sum(entry.units for entry in granted) - included * len(invoices)
+            units = sum(entry.units for entry in granted) - size * len(invoices)
             message = f"{len(granted)} subscription grants, {len(invoices)} paid invoices"
             yield units_finding(evidence, state, -units, message, record)
-        if len(granted) < len([r for r in subscribed if r.outcome.kind == "ok"]):
-            message = "subscribe succeeded, and its paid invoice granted nothing"
-            yield units_finding(evidence, state, included, message, record)
-        sizes = {included * int(r.inputs.get("quantity") or 1) for r in subscribed}
+        missing = self._due(taken_on, len(invoices)) - len(granted)
+        if missing > 0:
+            message = f"{len(invoices)} invoices of a subscription paid, {len(granted)} granted"
+            yield units_finding(evidence, state, size * missing, message, record)
         for entry in granted:
             if sizes and entry.units not in sizes:
-                due = min(sizes, key=lambda size: abs(size - entry.units))
+                due = _nearest(sizes, entry.units)
                 message = f"subscribe granted {entry.units} units, the catalogue says {due}"
                 yield units_finding(evidence, state, due - entry.units, message, record)
+
+    def _due(self, taken_on: list[Record], paid: int) -> int:
+        """Give how many grants are due: an invoice for a change in mid-period brings none."""
+        changed = any(record.operation == "change_subscription" for record in taken_on)
+        begun = sum(record.operation == "subscribe" for record in taken_on)
+        return min(paid, begun) if changed else paid
 
 
 class UsageTakesEffectOnce:
@@ -185,7 +195,7 @@ class UsageTakesEffectOnce:
         "Usage that was recorded consumes its units once, however often it was told;"
         " refused usage consumes nothing."
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"ledger"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources"})
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -225,9 +235,11 @@ class UsageTakesEffectOnce:
             yield units_finding(evidence, state, taken - due, message)
 
 
+def _nearest(sizes: list[int], units: int) -> int:
+    return min(sizes, key=lambda size: abs(size - units))
+
+
 def _units_allowed(records: list[Record]) -> set[int]:
     """Give how many units one usage id may have consumed, by what its client was told."""
-    quantity = int(records[0].inputs.get("quantity") or 1)
-    if happened(records):
-        return {quantity}
-    return {0, quantity} if may_have_happened(records) else {0}
+    told = {quantity_of(record) for record in records if record.outcome.kind != "refused"}
+    return told if happened(records) else told | {0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.checks.evidence import happened, may_have_happened
+from harness.checks.evidence import happened, may_have_happened, quantity_of
 from harness.checks.verdict import Finding, Need, blame
 from harness.money import spoken
 
@@ -26,7 +26,7 @@ class BooksEqualProvider:
         "Every charge and refund at the payment provider stands in the target's payments with its"
         " amount, and the reverse."
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"payments", "journal"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"payments", "provider_ids", "journal"})
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -50,7 +50,7 @@ class BooksEqualProvider:
 def _ids(movement: Movement) -> set[str | None]:
     """Give the ids by which books may name a movement: a charge, or the intent that made it."""
     intent = movement.payment_intent if movement.type == "charge" else movement.provider_id
-    return {movement.provider_id, intent}
+    return {movement.provider_id, intent} - {None}
 
 
 def _compare(
@@ -106,7 +106,7 @@ class ChargesAreExplained:
         for usage_id, records in usages.items():
             named = by_usage.get(usage_id, [])
             yield from _judge_usage(evidence, state, records, named, certain=not unnamed)
-        yield from _judge_unnamed(state, usages, unnamed, set(by_usage))
+        yield from _judge_unnamed(evidence, state, usages, unnamed, set(by_usage))
         yield from _judge_invoices(evidence, state)
 
 
@@ -117,7 +117,8 @@ def usage_behind(charge: Movement, state: CustomerState, usages: Usages) -> str 
         if told in usages:
             return told
     key = charge.idempotency_key or ""
-    return next((usage_id for usage_id in usages if usage_id in key), None)
+    # One id may be the beginning of another: the longest is meant.
+    return max((usage_id for usage_id in usages if usage_id in key), key=len, default=None)
 
 
 def operation_behind(evidence: Evidence, state: CustomerState, movement: Movement) -> Record | None:
@@ -159,10 +160,14 @@ def _judge_usage(
         )
 
 
+def _nearest(prices: set[int], amount_minor: int) -> int:
+    return min(prices, key=lambda price: abs(price - amount_minor), default=0)
+
+
 def _judge_price(
     evidence: Evidence, state: CustomerState, records: list[Record], charge: Movement
 ) -> Iterator[Finding]:
-    quantity = int(records[0].inputs.get("quantity") or 1)
+    quantity = max(map(quantity_of, records))
     # Units at hand may have covered a part of the quantity: only the rest is bought.
     prices = {
         price * units
@@ -172,17 +177,13 @@ def _judge_price(
     }
     if charge.amount_minor in prices and charge.currency == evidence.catalog.currency:
         return
-    due = min(prices, key=lambda price: abs(price - charge.amount_minor), default=0)
+    due = _nearest(prices, charge.amount_minor)
     currency = evidence.catalog.currency
-    yield Finding(
+    message = (
         f"{charge.provider_id} charged {spoken(charge.amount_minor, charge.currency)},"
-        f" the catalogue says {spoken(due, currency)}",
-        customer=state.customer,
-        amount_minor=charge.amount_minor - due,
-        currency=charge.currency,
-        provider_id=charge.provider_id,
-        **blame(records[-1]),
+        f" the catalogue says {spoken(due, currency)}"
     )
+    yield _out(state, charge, message, records[-1], due)
 
 
 def prices_at(evidence: Evidence, usage: Record) -> set[int]:
@@ -224,12 +225,13 @@ def _why(charges: list[Movement]) -> str:
 
 
 def _judge_unnamed(
+    evidence: Evidence,
     state: CustomerState,
     usages: Usages,
     unnamed: list[Movement],
     named: set[str | None],
 ) -> Iterator[Finding]:
-    """Judge charges by number, where neither metadata nor books say what they are for."""
+    """Judge charges by number and price, where nothing says what they are for."""
     open_usages = [
         records
         for usage_id, records in usages.items()
@@ -237,40 +239,64 @@ def _judge_unnamed(
     ]
     for extra in unnamed[len(open_usages) :]:
         yield _out(state, extra, f"{extra.provider_id} follows from no operation", None)
+    every = [record for records in open_usages for record in records]
+    for charge in unnamed[: len(open_usages)]:
+        yield from _judge_price(evidence, state, every, charge)
 
 
 def _judge_invoices(evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
-    """Hold the first paid invoice against the subscription that it is for."""
+    """Hold paid invoices against the subscriptions that they are for."""
     charges = evidence.charges(state, invoiced=True)
-    records = evidence.records(state.customer, "subscribe")
-    taken_on = [record for record in records if record.outcome.kind != "refused"]
-    if charges and not taken_on:
-        record = records[-1] if records else None
-        message = f"{charges[0].provider_id} paid a subscription that no operation took out"
-        yield _out(state, charges[0], message, record)
+    asked = evidence.records(state.customer, "subscribe", "change_subscription")
+    taken_on = [record for record in asked if record.outcome.kind != "refused"]
+    seen: set[str | None] = set()
+    for place, charge in enumerate(charges):
+        record = taken_on[-1] if taken_on else asked[-1] if asked else None
+        if charge.invoice in seen:
+            message = f"{charge.provider_id} paid the invoice {charge.invoice} once more"
+            yield _out(state, charge, message, record)
+        elif place >= len(taken_on) and not (taken_on and _time_moved(evidence)):
+            message = f"{charge.provider_id} paid a subscription that no operation took out"
+            yield _out(state, charge, message, record)
+        seen.add(charge.invoice)
     plan = evidence.catalog.plan("pro")
-    if not charges or not taken_on or plan is None:
-        return
-    due = plan[1].price_minor * int(taken_on[0].inputs.get("quantity") or 1)
-    first = charges[0]
-    if first.amount_minor != due:
-        paid = spoken(first.amount_minor, first.currency)
-        message = f"subscribe paid {paid}, the catalogue says {spoken(due, first.currency)}"
-        yield Finding(
-            message,
-            customer=state.customer,
-            amount_minor=first.amount_minor - due,
-            currency=first.currency,
-            provider_id=first.provider_id,
-            **blame(taken_on[0]),
-        )
+    if charges and taken_on and plan:
+        changed = any(record.operation == "change_subscription" for record in taken_on)
+        # What a change in mid-period costs is Stripe's to prorate: only the first is judged then.
+        judged = charges[:1] if changed else charges
+        yield from _judge_plan_price(state, judged, taken_on, plan[1].price_minor)
 
 
-def _out(state: CustomerState, charge: Movement, message: str, record: Record | None) -> Finding:
+def _time_moved(evidence: Evidence) -> bool:
+    """Whether periods may have gone by, each with an invoice of its own."""
+    moved = [record for record in evidence.history if record.operation == "advance_time"]
+    return may_have_happened(moved)
+
+
+def _judge_plan_price(
+    state: CustomerState, charges: list[Movement], taken_on: list[Record], price_minor: int
+) -> Iterator[Finding]:
+    prices = {price_minor * quantity_of(record) for record in taken_on}
+    for place, charge in enumerate(charges):
+        if charge.amount_minor in prices:
+            continue
+        due = _nearest(prices, charge.amount_minor)
+        paid = spoken(charge.amount_minor, charge.currency)
+        message = f"subscribe paid {paid}, the catalogue says {spoken(due, charge.currency)}"
+        yield _out(state, charge, message, taken_on[min(place, len(taken_on) - 1)], due)
+
+
+def _out(
+    state: CustomerState,
+    charge: Movement,
+    message: str,
+    record: Record | None,
+    due_minor: int = 0,
+) -> Finding:
     return Finding(
         message,
         customer=state.customer,
-        amount_minor=charge.amount_minor,
+        amount_minor=charge.amount_minor - due_minor,
         currency=charge.currency,
         provider_id=charge.provider_id,
         **blame(record),
@@ -284,7 +310,7 @@ class PurchasesArePaid:
     meaning: ClassVar[str] = (
         "Nothing is charged and not credited, or credited as bought and not charged."
     )
-    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "journal"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources", "journal"})
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -294,7 +320,8 @@ class PurchasesArePaid:
         if bought == paid:
             return
         worth = evidence.unit_worth_minor
-        price = charges[-1].amount_minor if charges else worth
+        last = _units_bought(evidence, state, charges[-1]) if charges else 1
+        price = charges[-1].amount_minor // last if charges else worth
         record = operation_behind(evidence, state, charges[-1]) if charges else None
         yield Finding(
             f"{paid} units were paid for at the payment provider, {bought} were credited as bought",

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from harness.money import spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from harness.checks.evidence import CustomerState, Evidence
     from harness.history import Record
 
 Kind = Literal["valid", "invalid", "unknown", "skipped"]
-Need = Literal["units", "ledger", "payments", "journal"]
+Need = Literal["units", "ledger", "sources", "payments", "provider_ids", "journal"]
 
 _MAPPED_BY = {"units": "get_balance", "ledger": "list_ledger", "payments": "list_payments"}
+_SPOKEN = {
+    "units": "a balance in units",
+    "ledger": "a ledger",
+    "sources": "where units come from",
+    "payments": "payments",
+    "provider_ids": "the payment provider's ids of payments",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +89,21 @@ def run_check(check: Check, evidence: Evidence) -> CheckVerdict:
     gap = _gap(check, evidence)
     if gap:
         return gap
-    unreadable = _unreadable(check, evidence.states)
     findings: list[Finding] = []
+    doubts: list[str] = []
     try:
         for state in evidence.states:
-            findings += check.check(evidence, state)
+            doubt = _doubt(check, state)
+            if doubt:
+                doubts.append(doubt)
+            else:
+                findings += check.check(evidence, state)
     except Exception as error:  # noqa: BLE001 - a crash must become a verdict, whatever it is
         return _verdict(check, "unknown", reason=f"the check crashed: {error!r}")
-    kind: Kind = "invalid" if findings else "unknown" if unreadable else "valid"
-    examined = len(evidence.states)
-    return _verdict(check, kind, examined=examined, findings=findings, reason=unreadable)
+    kind: Kind = "invalid" if findings else "unknown" if doubts else "valid"
+    examined = len(evidence.states) - len(doubts)
+    reason = doubts[0] if doubts else None
+    return _verdict(check, kind, examined=examined, findings=findings, reason=reason)
 
 
 def _gap(check: Check, evidence: Evidence) -> CheckVerdict | None:
@@ -104,18 +116,42 @@ def _gap(check: Check, evidence: Evidence) -> CheckVerdict | None:
             return _verdict(check, "skipped", reason=f"the target does not map {operation}")
     if "journal" in check.needs and evidence.journal is None:
         return _verdict(check, "unknown", reason=evidence.journal_gap)
+    for need in sorted(check.needs - {"journal"}):
+        shown = [_shown(state)[need] for state in evidence.states]
+        troubled = any(state.problems for state in evidence.states)
+        if None in shown and not any(shown) and not troubled:
+            return _verdict(check, "skipped", reason=f"the target does not show {_SPOKEN[need]}")
     return None
 
 
-def _unreadable(check: Check, states: Iterable[CustomerState]) -> str | None:
-    for state in states:
-        shown = {"units": state.units, "ledger": state.ledger, "payments": state.payments}
-        if any(shown.get(need, "") is None for need in check.needs):
-            why = "; ".join(state.problems) or "the target left it out"
+def _doubt(check: Check, state: CustomerState) -> str | None:
+    """Say why a customer cannot be looked at, where that is so."""
+    shown = _shown(state)
+    for need in sorted(check.needs - {"journal"}):
+        if shown[need] is None:
+            why = "; ".join(state.problems) or f"the target left out {_SPOKEN[need]}"
             return f"the state of {state.customer} could not be read: {why}"
-        if "journal" in check.needs and state.provider_customer is None:
-            return f"{state.customer} has no id at the payment provider"
+    if "journal" in check.needs and state.provider_customer is None:
+        return f"{state.customer} has no id at the payment provider"
     return None
+
+
+def _shown(state: CustomerState) -> dict[str, bool | None]:
+    """Tell of each need whether it is shown; False: there was nothing to show, None: it is not."""
+    ledger, payments = state.ledger, state.payments
+    return {
+        "units": None if state.units is None else True,
+        "ledger": None if ledger is None else True,
+        "sources": None if ledger is None else _named([entry.source for entry in ledger]),
+        "payments": None if payments is None else True,
+        "provider_ids": None
+        if payments is None
+        else _named([payment.provider_id for payment in payments]),
+    }
+
+
+def _named(names: list[str | None]) -> bool | None:
+    return False if not names else True if any(names) else None
 
 
 def _verdict(
