@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from harness.history import Exchange
     from harness.session import Customer, Session
+    from harness.target.profile import Mapping
     from harness.target.protocol import Outcome
 
 State = Literal["works", "mismatch", "refused", "missing", "not tried"]
@@ -23,12 +24,16 @@ _BODY_CHARS = 400
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What came of one operation: what was sent, what came back, and why it does not fit."""
+    """What came of one operation: what was sent, expected and received, and why it does not fit.
+
+    One that works may have a `why` too: which of its mapped outputs came back empty.
+    """
 
     operation: str
     state: State
     why: str = ""
     sent: str = ""
+    expected: str = ""
     received: str = ""
 
 
@@ -92,16 +97,37 @@ def _try(
         return Diagnosis(operation, "not tried", error.message)
     known |= {name: value for name, value in outcome.outputs.items() if value is not None}
     exchanges = session.records[-1].exchanges
-    return _explain(operation, outcome, exchanges[-1] if exchanges else None)
+    mapping = session.target.profile.operations.get(operation)
+    return _explain(operation, mapping, outcome, exchanges[-1] if exchanges else None)
 
 
-def _explain(operation: str, outcome: Outcome, last: Exchange | None) -> Diagnosis:
+def _explain(
+    operation: str, mapping: Mapping | None, outcome: Outcome, last: Exchange | None
+) -> Diagnosis:
     if outcome.kind == "ok":
-        return Diagnosis(operation, "works")
+        return Diagnosis(operation, "works", _empty(mapping, outcome) if mapping else "")
     state: State = "refused" if outcome.kind == "refused" else "mismatch"
+    expected = _expected(mapping) if mapping else ""
     if last is None:
-        return Diagnosis(operation, state, str(outcome))
-    return Diagnosis(operation, state, str(outcome), _sent(last), _received(last))
+        return Diagnosis(operation, state, str(outcome), expected=expected)
+    return Diagnosis(operation, state, str(outcome), _sent(last), expected, _received(last))
+
+
+def _empty(mapping: Mapping, outcome: Outcome) -> str:
+    """Name the outputs that the profile maps and the answer left empty: right, or a wrong path."""
+    outputs = {name: outcome.get(name) for name in mapping.reply}
+    empty = [name for name, value in outputs.items() if value is None or value == ""]
+    told = ", ".join(f"{name} at {mapping.reply[name]!r}" for name in empty)
+    return f"left empty: {told}" if told else ""
+
+
+def _expected(mapping: Mapping) -> str:
+    """Say which answer the profile takes for a success."""
+    statuses = ", ".join(map(str, [*mapping.ok, *mapping.accepted])) or "2xx"
+    parts = [f"{output} at {source!r}" for output, source in mapping.reply.items()]
+    if mapping.items:
+        parts.append(f"a list at {mapping.items.path!r}")
+    return f"HTTP {statuses}" + (f" with {', '.join(parts)}" if parts else "")
 
 
 def _sent(exchange: Exchange) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -20,9 +20,6 @@ from harness.operations import covers_core
 from harness.report.results import EXIT_UNKNOWN, EXIT_VALID
 from harness.running import running
 from harness.target.load import find_target
-
-if TYPE_CHECKING:
-    from harness.target.profile import Profile
 
 _BAD = frozenset({"mismatch", "refused"})
 _STYLES = {
@@ -67,7 +64,7 @@ def doctor(
 
 
 def _examine(target: str) -> list[dict[str, str]]:
-    """Give a diagnosis each operation, with what the profile expects, free of secrets."""
+    """Give a diagnosis each operation, as plain data free of secrets."""
     from harness.doctor import diagnose
 
     source = find_target(target)
@@ -75,23 +72,8 @@ def _examine(target: str) -> list[dict[str, str]]:
     with running(source, seed) as up, contextlib.ExitStack() as undo:
         ground = Ground(Plan(target, seed, new_run_id(), folder="", variables=up.variables))
         undo.callback(ground.close)
-        found = []
-        for entry in diagnose(ground.session("doctor")):
-            expected = _expected(ground.target.profile, entry.operation)
-            found.append(ground.redactor.data({**asdict(entry), "expected": expected}))
-        return found
-
-
-def _expected(profile: Profile, operation: str) -> str:
-    """Say which answer the profile takes for a success."""
-    mapping = profile.operations.get(operation)
-    if mapping is None:
-        return ""
-    statuses = ", ".join(map(str, [*mapping.ok, *mapping.accepted])) or "2xx"
-    parts = [f"{output} at {source!r}" for output, source in mapping.reply.items()]
-    if mapping.items:
-        parts.append(f"a list at {mapping.items.path!r}")
-    return f"HTTP {statuses}" + (f" with {', '.join(parts)}" if parts else "")
+        session = ground.session("doctor")
+        return [ground.redactor.data(asdict(entry)) for entry in diagnose(session)]
 
 
 def _show(found: list[dict[str, str]], *, core: bool) -> None:

@@ -189,7 +189,9 @@ def _finding_line(finding: dict[str, Any]) -> str:
     if finding["amount_minor"] is not None and finding["currency"]:
         amount = f" ({spoken(finding['amount_minor'], finding['currency'])})"
     by = f" [{finding['operation']}, call {finding['call']}]" if finding["call"] else ""
-    who = f"{finding['customer']}: " if finding["customer"] else ""
+    # Where no customer is concerned, the case tells: a stale header and a forged one are two.
+    who = finding["customer"] or (finding["test"] or "").rpartition("::")[2]
+    who = f"{who}: " if who else ""
     return f"{who}{finding['message']}{amount}{by}"
 
 

@@ -128,10 +128,15 @@ class RunResults:
     def findings(self) -> tuple[dict[str, Any], ...]:
         """Every breach: those of tests, then those that only the whole history shows."""
         found = [finding for test in self.tests for finding in test.findings]
+        requirements = {test.id: test.requirements for test in self.tests}
         seen = {(entry.get("check"), entry["message"]) for entry in found}
         for check in self.checks:
             found += [
-                finding_data(finding, check=check.check)
+                finding_data(
+                    finding,
+                    check=check.check,
+                    requirements=requirements.get(finding.test or "", ()),
+                )
                 for finding in check.findings
                 if check.kind == "invalid" and (check.check, finding.message) not in seen
             ]
