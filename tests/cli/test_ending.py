@@ -30,12 +30,12 @@ STOPS: dict[str, Callable[[Running], object]] = {
 @pytest.mark.parametrize(
     ("stop", "workers"),
     [
-        ("ctrl-c", "0"),
         ("ctrl-c", "2"),
-        ("sigint", "2"),
-        ("sigterm", "0"),
-        pytest.param("sigint", "0", marks=pytest.mark.nightly),
-        pytest.param("sigterm", "2", marks=pytest.mark.nightly),
+        ("sigint", "0"),
+        ("sigterm", "2"),
+        pytest.param("ctrl-c", "0", marks=pytest.mark.nightly),
+        pytest.param("sigint", "2", marks=pytest.mark.nightly),
+        pytest.param("sigterm", "0", marks=pytest.mark.nightly),
     ],
 )
 def test_a_stopped_run_reports_what_had_run(
