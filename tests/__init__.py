@@ -1,1 +1,1 @@
-"""The harness's own tests: does the harness work?"""
+"""The harness's own tests: they ask whether the harness works, never whether an API does."""

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.money import spoken
 from suites.e2e.steps import add_card, plan_of, sign_up, units_of, use
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.ground import Ground
     from harness.session import Customer, Session
 
@@ -25,6 +28,12 @@ def _with_card_and_no_units(billing: Session) -> Customer:
     add_card(billing, customer)
     use(billing, customer, grants.sign_up + grants.billing_added)
     return customer
+
+
+def _told(amounts: Sequence[int | None], billing: Session) -> str:
+    """Tell amounts as people write them, or that there are none."""
+    currency = billing.target.profile.catalog.currency
+    return ", ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
 
 
 @pytest.mark.requirement("BH-2", "BH-E2E-BILLING-ADDED")
@@ -63,7 +72,10 @@ def test_beyond_the_units_each_usage_is_charged_once(billing: Session, ground: G
     journal = ground.provider.journal(frozenset({customer.provider_customer}))
     charged = [m.amount_minor for m in journal.movements if m.state == "succeeded"]
     due = [payg.overage_minor] * CHARGED
-    assert charged == due, f"the journal shows charges of {charged}, the catalogue makes it {due}"
+    assert charged == due, (
+        f"the journal shows charges of {_told(charged, billing)},"
+        f" the catalogue makes it {_told(due, billing)}"
+    )
 
 
 @pytest.mark.requires("list_payments")
@@ -77,7 +89,11 @@ def test_every_charge_stands_in_the_payments(billing: Session) -> None:
     listed = billing.ok("list_payments", customer=customer)["items"]
     shown = [(p["amount_minor"], p.get("currency", catalog.currency)) for p in listed]
     due = [(payg.overage_minor, catalog.currency)] * CHARGED
-    assert shown == due, f"payments show {shown}, the catalogue makes it {due}"
+    amounts = [amount for amount, _ in shown]
+    assert shown == due, (
+        f"the payments show {_told(amounts, billing)},"
+        f" the catalogue makes it {_told([amount for amount, _ in due], billing)}"
+    )
 
 
 @pytest.mark.requirement("BH-1", "BH-E2E-TRIAL-TO-PAID")
