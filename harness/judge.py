@@ -115,11 +115,18 @@ def read_state(session: Session, customer: Customer) -> CustomerState:
     return CustomerState(
         customer=customer.id,
         provider_customer=customer.provider_customer,
-        units=balance.get("units") if balance else None,
+        units=_units(balance.get("units"), problems) if balance else None,
         ledger=_entries(ledger["items"], problems) if ledger else None,
         payments=_payments(payments["items"], currency, problems) if payments else None,
         problems=tuple(problems),
     )
+
+
+def _units(shown: object, problems: list[str]) -> int | None:
+    if shown is None or (isinstance(shown, int) and not isinstance(shown, bool)):
+        return shown
+    problems.append(f"get_balance shows {shown!r}, where a whole number of units is due")
+    return None
 
 
 def _entries(items: list[dict[str, Any]], problems: list[str]) -> tuple[Entry, ...] | None:

@@ -6,6 +6,7 @@ https://docs.stripe.com/api/refunds/list), so nothing of the target's own is tru
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 STRIPE_API_BASE = "https://api.stripe.com"
 _TIMEOUT_S = 20.0
+_PAGE_ITEMS = 100
+_WRONG_KEY = frozenset({401, 403})
+_HINT = "Check [payment_provider] in the profile, and that what it names is running."
+_KEY_HINT = "Check the key that `stripe_key_env` names: it has to read charges and refunds."
 _SIMULATOR_KEY = "sk_test_harness_reads_events"  # any key of a test will do there
 
 
@@ -82,7 +87,9 @@ def provider_of(section: PaymentProvider | None) -> Provider | None:
         return None
     key = os.environ.get(section.stripe_key_env)
     if not key:
-        raise ProviderError(f"the environment variable {section.stripe_key_env} is not set")
+        raise ProviderError(
+            f"the environment variable {section.stripe_key_env} is not set", hint=_KEY_HINT
+        )
     if not key.startswith(("sk_test_", "rk_test_")):
         raise ProviderError(
             f"{section.stripe_key_env} is not a key of Stripe's test mode",
@@ -99,20 +106,17 @@ class SimulatorProvider:
 
     def journal(self, customers: frozenset[str]) -> Journal:
         """Read these customers' movements."""
-        answer = _ask("GET", f"{self._url}/simulator/journal")
-        return Journal(
-            tuple(
-                _from_journal(entry)
-                for entry in answer["entries"]
-                if entry["customer"] in customers
-            )
-        )
+        with _understood(self._url):
+            answer = _ask("GET", f"{self._url}/simulator/journal")
+            found = [entry for entry in answer["entries"] if entry["customer"] in customers]
+            return Journal(tuple(map(_from_journal, found)))
 
     def settle(self, deadline_s: float) -> bool | None:
         """Wait until every webhook that is due was delivered."""
         url = f"{self._url}/simulator/settle"
-        answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
-        return bool(answer["settled"])
+        with _understood(self._url):
+            answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
+            return bool(answer["settled"])
 
     def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
         """Read a customer's events, by Stripe's own API."""
@@ -120,7 +124,10 @@ class SimulatorProvider:
 
 
 class StripeProvider:
-    """Reads Stripe's test mode, by a key that may be restricted to reading charges and refunds."""
+    """Reads Stripe's test mode, by a key that may be restricted to reading.
+
+    It needs charges and refunds, invoices (for their payments) and events.
+    """
 
     def __init__(self, key: str, api_base: str = STRIPE_API_BASE) -> None:
         self._headers = {"Authorization": f"Bearer {key}"}
@@ -129,10 +136,10 @@ class StripeProvider:
     def journal(self, customers: frozenset[str]) -> Journal:
         """Read these customers' charges and the refunds of each."""
         found: list[Movement] = []
-        for customer in sorted(customers):
-            for charge in self._list("charges", {"customer": customer}):
-                found.append(_from_charge(charge))
-                found += self._refunds(charge)
+        with _understood(self._base):
+            for customer in sorted(customers):
+                for charge in self._list("charges", {"customer": customer}):
+                    found += self._movements(charge)
         return Journal(tuple(sorted(found, key=lambda movement: movement.at)))
 
     def settle(self, deadline_s: float) -> bool | None:  # noqa: ARG002 - the protocol's argument
@@ -141,14 +148,25 @@ class StripeProvider:
 
     def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
         """Read a customer's events among the last of this type; Stripe keeps them 30 days."""
-        page = self._page("events", {"type": kind})
-        return [e for e in page["data"] if e["data"]["object"].get("customer") == customer]
+        with _understood(self._base):
+            page = self._page("events", {"type": kind})
+            return [e for e in page["data"] if e["data"]["object"].get("customer") == customer]
 
-    def _refunds(self, charge: Mapping[str, Any]) -> Iterator[Movement]:
-        if not charge["amount_refunded"]:
-            return
-        for refund in self._list("refunds", {"charge": charge["id"]}):
-            yield _from_refund(refund, charge)
+    def _movements(self, charge: Mapping[str, Any]) -> Iterator[Movement]:
+        """Give a charge and its refunds."""
+        invoice = self._invoice(charge)
+        yield _from_charge(charge, invoice)
+        if charge["amount_refunded"]:
+            for refund in self._list("refunds", {"charge": charge["id"]}):
+                yield _from_refund(refund, charge, invoice)
+
+    def _invoice(self, charge: Mapping[str, Any]) -> str | None:
+        """Find the invoice that a charge paid: `/v1/invoice_payments` alone ties them together."""
+        intent = charge.get("payment_intent")
+        if not intent:
+            return None
+        asked = {"payment[type]": "payment_intent", "payment[payment_intent]": intent}
+        return next((paid["invoice"] for paid in self._list("invoice_payments", asked)), None)
 
     def _list(self, resource: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
         after: dict[str, str] = {}
@@ -161,7 +179,18 @@ class StripeProvider:
 
     def _page(self, resource: str, query: Mapping[str, str]) -> Any:
         url = f"{self._base}/v1/{resource}"
-        return _ask("GET", url, params={**query, "limit": "100"}, headers=self._headers)
+        return _ask("GET", url, params={**query, "limit": str(_PAGE_ITEMS)}, headers=self._headers)
+
+
+@contextlib.contextmanager
+def _understood(url: str) -> Iterator[None]:
+    """Raise `ProviderError` where an answer is JSON, but not what the provider answers."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ProviderError(
+            f"what answers at {url} is not the payment provider ({error!r})", hint=_HINT
+        ) from None
 
 
 def _ask(method: str, url: str, *, timeout_s: float = _TIMEOUT_S, **request: Any) -> Any:
@@ -172,10 +201,15 @@ def _ask(method: str, url: str, *, timeout_s: float = _TIMEOUT_S, **request: Any
             return response.json()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise ProviderError(f"the payment provider answered {status} to {method} {url}") from None
-    except (httpx.HTTPError, ValueError) as error:
+        raise ProviderError(
+            f"the payment provider answered {status} to {method} {url}",
+            hint=_KEY_HINT if status in _WRONG_KEY else _HINT,
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         said = str(error) or type(error).__name__
-        raise ProviderError(f"the payment provider did not answer {method} {url}: {said}") from None
+        raise ProviderError(
+            f"the payment provider did not answer {method} {url}: {said}", hint=_HINT
+        ) from None
 
 
 def _from_journal(entry: Mapping[str, Any]) -> Movement:
@@ -195,7 +229,7 @@ def _from_journal(entry: Mapping[str, Any]) -> Movement:
     )
 
 
-def _from_charge(charge: Mapping[str, Any]) -> Movement:
+def _from_charge(charge: Mapping[str, Any], invoice: str | None) -> Movement:
     return Movement(
         type="charge",
         provider_id=charge["id"],
@@ -205,12 +239,15 @@ def _from_charge(charge: Mapping[str, Any]) -> Movement:
         state=charge["status"],
         at=charge["created"],
         payment_intent=charge.get("payment_intent"),
+        invoice=invoice,
         failure_code=charge.get("failure_code"),
         metadata=charge.get("metadata") or {},
     )
 
 
-def _from_refund(refund: Mapping[str, Any], charge: Mapping[str, Any]) -> Movement:
+def _from_refund(
+    refund: Mapping[str, Any], charge: Mapping[str, Any], invoice: str | None
+) -> Movement:
     return Movement(
         type="refund",
         provider_id=refund["id"],
@@ -220,5 +257,6 @@ def _from_refund(refund: Mapping[str, Any], charge: Mapping[str, Any]) -> Moveme
         state=refund["status"],
         at=refund["created"],
         payment_intent=refund.get("payment_intent"),
+        invoice=invoice,
         metadata=refund.get("metadata") or {},
     )
