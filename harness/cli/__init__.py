@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -79,9 +80,17 @@ def build_app() -> typer.Typer:
 
 
 def main() -> NoReturn:
-    """Run the command line; being told to end is as good as Ctrl-C."""
+    """Run the command line; being told to end is as good as Ctrl-C.
+
+    A crash is no verdict: Python's own status for it, 1, would say that the target is invalid.
+    """
     signal.signal(signal.SIGTERM, _as_interrupt)
-    build_app()()
+    try:
+        build_app()()
+    except Exception:  # noqa: BLE001 - whatever it is, its status must not be read as a verdict
+        traceback.print_exc()
+        errors.print("a fault of the harness, and no verdict: report it with these lines, please")
+        sys.exit(EXIT_UNKNOWN)
     sys.exit(0)
 
 

@@ -82,6 +82,10 @@ def run(
     except HarnessError as error:
         _write_refusal(settings, error)
         raise
+    except Exception as error:
+        what = f"a fault of the harness: {type(error).__name__}: {error}"
+        _write_refusal(settings, HarnessError(what))
+        raise
 
 
 def _run(settings: RunSettings) -> int:

@@ -185,7 +185,7 @@ def test_a_target_that_falls_silent_ends_the_run(command: Command, workers: str)
 def test_a_service_that_dies_in_the_middle_is_told(command: Command) -> None:
     """When a part of the stack ends by itself, that is the reason why the run proves nothing."""
     folder = command.folder / "report"
-    with command.start("run", "--report", folder) as running:
+    with command.start("run", "--suite", "e2e", "--report", folder) as running:
         running.until(" of ")
         service = min(marked(command.mark, "simulators.billing", "serve", "harness/stack/leash"))
         os.kill(service, signal.SIGKILL)

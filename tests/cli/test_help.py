@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,15 @@ def test_help_names_every_default_and_status(command: Command, name: str) -> Non
         for default in ("(reference)", "(all)", "(drawn anew)", "(reports/latest)"):
             assert f"[default: {default}]" in finished.out
         assert "on this machine, with a Stripe simulator beside it." in finished.out
+
+
+def test_a_crash_is_no_verdict(command: Command) -> None:
+    """A fault of the harness ends with 2, never with the 1 that Python gives and CI reads."""
+    script = "import harness.cli as cli; cli.build_app = lambda: 1 / 0; cli.main()"
+    finished = command.run("-P", "-c", script, program=(sys.executable,))
+    assert finished.status == 2
+    assert "ZeroDivisionError" in finished.err
+    assert "a fault of the harness, and no verdict" in finished.err
 
 
 @pytest.mark.parametrize("words", ["runn", "run --sed 1", "run -n many"])
