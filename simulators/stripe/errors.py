@@ -78,6 +78,13 @@ class IdempotencyError(ApiError):
     executed = False
 
 
+class Busy(ApiError):
+    """What the request is about is being worked on; the same request may succeed later."""
+
+    type = "invalid_request_error"
+    executed = False
+
+
 class CardError(ApiError):
     """The card was declined; charge and payment intent record it."""
 

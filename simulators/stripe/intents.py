@@ -31,7 +31,7 @@ def new_intent(world: World, *, amount: int, currency: str, **given: Any) -> Obj
         id=intent_id,
         amount=amount,
         client_secret=f"{intent_id}_secret_{world.ids.letters(25)}",
-        created=world.now,
+        created=world.account_now,
         currency=currency,
         **given,
     )
@@ -185,7 +185,7 @@ def cancel_intent(world: World, intent: Obj, reason: str | None) -> None:
     world.store.set(
         intent,
         status="canceled",
-        canceled_at=world.now,
+        canceled_at=world.account_now,
         cancellation_reason=reason,
         amount_capturable=0,
         next_action=None,

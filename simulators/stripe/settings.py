@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from simulators.stripe.versions import NEWEST
 from simulators.webhooks.delivery import DeliverySettings
 
 DAY_S = 86_400
@@ -14,6 +15,10 @@ class Settings:
     """Stripe publishes no figure for some of these; each can be told."""
 
     seed: int = 0
+    api_version: str = NEWEST
+    """The account's own version: of requests and endpoints that name none, and of events."""
+    rate_limit_per_s: int | None = None
+    """How many requests a second of wall time are answered; Stripe: 25 in a sandbox, 100 live."""
     running: bool = True
     """Whether the virtual clock runs on with wall time."""
     draft_s: int = HOUR_S
@@ -24,6 +29,10 @@ class Settings:
     """What becomes of a subscription after the last retry."""
     incomplete_s: int = 23 * HOUR_S
     """How long a first payment may take before the subscription expires."""
+    clock_customers_max: int | None = 3
+    """How many customers may live by one test clock; None is no limit."""
+    clock_intervals_max: int | None = 2
+    """How many of the shortest subscription's intervals a test clock moves at once; or None."""
     fee_rate: float = 0.029
     fee_fixed_minor: int = 30
     delivery: DeliverySettings = field(default_factory=DeliverySettings)

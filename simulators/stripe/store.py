@@ -22,11 +22,44 @@ _INDEXED = frozenset(
         "payment_intent",
         "product",
         "subscription",
+        "test_clock",
     }
 )
 
 AgendaKey = tuple[str, str]
 """(what to do, id of the object to do it to)"""
+
+ACCOUNT_TIME = ""
+"""The agenda of what goes by the account's own clock; test clocks have one each, by their id."""
+
+
+class Agenda:
+    """What is planned on one clock; planning a thing again replaces the plan for it."""
+
+    def __init__(self) -> None:
+        self.planned: dict[AgendaKey, int] = {}
+        self._heap: list[tuple[int, int, AgendaKey]] = []
+        self._sequence = itertools.count()
+
+    def plan(self, key: AgendaKey, at: int | None) -> None:
+        """Plan a thing for `at`; None drops it."""
+        if at is None:
+            self.planned.pop(key, None)
+        else:
+            self.planned[key] = at
+            heapq.heappush(self._heap, (at, next(self._sequence), key))
+
+    def next_due(self) -> int | None:
+        """Return the moment of the earliest thing."""
+        while self._heap and self.planned.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self) -> AgendaKey:
+        """Take the earliest thing, once `next_due` has told that there is one."""
+        key = heapq.heappop(self._heap)[2]
+        del self.planned[key]
+        return key
 
 
 class Store:
@@ -37,9 +70,7 @@ class Store:
         self._index: dict[tuple[str, str, str], dict[str, None]] = {}
         self._undo: list[Callable[[], object]] = []
         self._depth = 0
-        self._agenda: dict[AgendaKey, int] = {}
-        self._heap: list[tuple[int, int, AgendaKey]] = []
-        self._sequence = itertools.count()
+        self._agendas: dict[str, Agenda] = {}
 
     def insert(self, obj: Obj) -> Obj:
         """Add a new object and return it."""
@@ -90,27 +121,29 @@ class Store:
         table = self._table(kind)
         return [table[object_id] for object_id in self._index.get((kind, field, value), ())]
 
-    def schedule(self, action: str, object_id: str, at: int | None) -> None:
+    def schedule(
+        self, action: str, object_id: str, at: int | None, clock: str = ACCOUNT_TIME
+    ) -> None:
         """Do `action` to the object at `at`, in place of what was planned; None cancels."""
+        agenda = self._agendas.setdefault(clock, Agenda())
         key = (action, object_id)
-        before = self._agenda.get(key)
-        self._undo.append(lambda: self._plan(key, before))
-        self._plan(key, at)
+        before = agenda.planned.get(key)
+        self._undo.append(lambda: agenda.plan(key, before))
+        agenda.plan(key, at)
 
-    def next_due(self) -> int | None:
+    def next_due(self, clock: str = ACCOUNT_TIME) -> int | None:
         """Return when the next planned action falls due."""
-        while self._heap and self._agenda.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        agenda = self._agendas.get(clock)
+        return agenda.next_due() if agenda else None
 
-    def pop_due(self, now: int) -> AgendaKey | None:
+    def pop_due(self, now: int, clock: str = ACCOUNT_TIME) -> AgendaKey | None:
         """Take the earliest action that is due at `now`; those of one moment in plan order."""
-        due = self.next_due()
+        due = self.next_due(clock)
         if due is None or due > now:
             return None
-        key = heapq.heappop(self._heap)[2]
-        del self._agenda[key]
-        self._undo.append(lambda: self._plan(key, due))
+        agenda = self._agendas[clock]
+        key = agenda.pop()
+        self._undo.append(lambda: agenda.plan(key, due))
         return key
 
     def on_undo(self, action: Callable[[], object]) -> None:
@@ -139,13 +172,6 @@ class Store:
 
     def _table(self, kind: str) -> dict[str, Obj]:
         return self._tables.setdefault(kind, {})
-
-    def _plan(self, key: AgendaKey, at: int | None) -> None:
-        if at is None:
-            self._agenda.pop(key, None)
-        else:
-            self._agenda[key] = at
-            heapq.heappush(self._heap, (at, next(self._sequence), key))
 
     def _drop(self, obj: Obj) -> None:
         self._reindex(obj, obj.keys(), add=False)

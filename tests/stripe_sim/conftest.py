@@ -101,7 +101,8 @@ class Account:
     def nonconforming(self) -> list[str]:
         """Return what does not fit of all that was returned and of every event."""
         returned = [problem for body in self.http.bodies for problem in problems(json.loads(body))]
-        events = self.simulator.world.store.all("event")
+        world = self.simulator.world
+        events = [world.show(event) for event in world.store.all("event")]
         return returned + [problem for event in events for problem in problems(event)]
 
 

@@ -110,7 +110,7 @@ def _failed(world: World, invoice: Obj) -> None:
             auto_advance=retry_at is not None or invoice["billing_reason"] == "subscription_create",
             next_payment_attempt=retry_at,
         )
-    world.store.schedule("retry", invoice["id"], retry_at)
+    world.schedule("retry", invoice, retry_at)
     world.emit("invoice.payment_failed", invoice)
     if subscription is None:
         return

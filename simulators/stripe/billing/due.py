@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from simulators.stripe.billing import collection, lifecycle, subscriptions
-from simulators.stripe.world import World
+from simulators.stripe.billing import collection, lifecycle, subscriptions, test_clocks
+from simulators.stripe.store import ACCOUNT_TIME
+from simulators.stripe.world import TEST_CLOCK, World
 from simulators.webhooks.events import Cause, Obj
 
 
@@ -15,8 +16,9 @@ def _cancel(world: World, subscription: Obj) -> None:
 
 _log = logging.getLogger(__name__)
 
-ACTIONS: dict[str, tuple[str, Callable[[World, Obj], None]]] = {
+ACTIONS: dict[str, tuple[str, Callable[[World, Obj], object]]] = {
     "cancel": ("subscription", _cancel),
+    "delete_test_clock": (TEST_CLOCK, test_clocks.remove),
     "expire": ("subscription", lifecycle.expire),
     "finalize": ("invoice", collection.advance_draft),
     "renew": ("subscription", subscriptions.renew),
@@ -26,10 +28,13 @@ ACTIONS: dict[str, tuple[str, Callable[[World, Obj], None]]] = {
 """For each planned action, the kind of object that it is done to, and what is done."""
 
 
-def run_next(world: World, limit: int) -> bool:
-    """Do the earliest thing that is due by `limit`, as one transaction; False when none is."""
+def run_next(world: World, limit: int, clock: str = ACCOUNT_TIME) -> bool:
+    """Do the earliest thing that is due by `limit`, as one transaction; False when none is.
+
+    `clock` is the id of a test clock, or the account's own.
+    """
     with world.transaction(Cause()):
-        planned = world.store.pop_due(limit)
+        planned = world.store.pop_due(limit, clock)
     if planned is None:
         return False
     action, object_id = planned
@@ -37,8 +42,24 @@ def run_next(world: World, limit: int) -> bool:
     obj = world.store.get(kind, object_id)
     if obj is not None and not obj.get("deleted"):
         try:
-            with world.transaction(Cause()):
+            with world.transaction(Cause(), about=obj):
                 do(world, obj)
         except Exception:  # noqa: BLE001 - a bug of ours must not stop time for the rest
             _log.exception("%s of %s failed", action, object_id)
     return True
+
+
+def step(world: World, clock: Obj) -> bool:
+    """Move a test clock to where something falls due next, and do it; False: it has arrived."""
+    target = clock["status_details"]["advancing"]["target_frozen_time"]
+    due = world.store.next_due(clock["id"])
+    arrives = due is None or due > target
+    with world.transaction(Cause(), about=clock):
+        moment = target if due is None or arrives else max(due, clock["frozen_time"])
+        world.store.set(clock, frozen_time=moment)
+        if arrives:
+            world.store.set(clock, status="ready", status_details={})
+            world.emit("test_helpers.test_clock.ready", clock)
+    while not arrives and run_next(world, moment, clock["id"]):
+        pass
+    return not arrives

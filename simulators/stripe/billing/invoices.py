@@ -106,7 +106,7 @@ def finalize(world: World, invoice: Obj) -> None:
     if carried != customer["balance"]:
         with world.updating(customer, "customer.updated"):
             world.store.set(customer, balance=carried)
-    world.store.schedule("finalize", invoice["id"], None)
+    world.schedule("finalize", invoice, None)
     if invoice["amount_due"]:
         _ask_for_payment(world, invoice)
     world.emit("invoice.finalized", invoice)
@@ -160,7 +160,7 @@ def mark_paid(world: World, invoice: Obj, amount_minor: int) -> None:
             status="paid",
             status_transitions={**invoice["status_transitions"], "paid_at": world.now},
         )
-    world.store.schedule("retry", invoice["id"], None)
+    world.schedule("retry", invoice, None)
     world.emit("invoice.paid", invoice)
     world.emit("invoice.payment_succeeded", invoice)
 
@@ -192,12 +192,12 @@ def mark_uncollectible(world: World, invoice: Obj) -> None:
             next_payment_attempt=None,
             status_transitions=transitions,
         )
-    world.store.schedule("retry", invoice["id"], None)
+    world.schedule("retry", invoice, None)
     world.emit("invoice.marked_uncollectible", invoice)
 
 
 def _stop_collecting(world: World, invoice: Obj) -> None:
-    world.store.schedule("retry", invoice["id"], None)
+    world.schedule("retry", invoice, None)
     world.store.set(invoice, auto_advance=False, next_payment_attempt=None)
     payment = default_payment(world, invoice)
     if payment is None or payment["status"] != "open":
@@ -233,5 +233,6 @@ def _blank(world: World, customer: Obj, currency: str, reason: str, period: tupl
         customer_tax_exempt=customer["tax_exempt"],
         period_end=period[1],
         period_start=period[0],
+        test_clock=customer["test_clock"],
         webhooks_delivered_at=world.now,
     )

@@ -29,7 +29,7 @@ def set_status(world: World, subscription: Obj, status: str) -> None:
 def activate(world: World, subscription: Obj) -> None:
     """Its newest invoice was paid: an incomplete or overdue subscription is active again."""
     if subscription["status"] in {"incomplete", "past_due", "unpaid"}:
-        world.store.schedule("expire", subscription["id"], None)
+        world.schedule("expire", subscription, None)
         set_status(world, subscription, "active")
 
 
@@ -63,13 +63,13 @@ def set_cancellation(world: World, subscription: Obj, given: Obj) -> None:
         canceled_at=world.now if at else None,
         cancellation_details=details if at else {**details, "reason": None},
     )
-    world.store.schedule("cancel", subscription["id"], at)
+    world.schedule("cancel", subscription, at)
 
 
 def cancel(world: World, subscription: Obj, *, reason: str) -> None:
     """End a subscription now; collection of its open invoices stops."""
     for action in _ACTIONS:
-        world.store.schedule(action, subscription["id"], None)
+        world.schedule(action, subscription, None)
     details = {"comment": None, "feedback": None, **(subscription["cancellation_details"] or {})}
     world.store.set(
         subscription,
@@ -85,8 +85,8 @@ def cancel(world: World, subscription: Obj, *, reason: str) -> None:
 
 
 def _stop_advancing(world: World, invoice: Obj) -> None:
-    world.store.schedule("finalize", invoice["id"], None)
-    world.store.schedule("retry", invoice["id"], None)
+    world.schedule("finalize", invoice, None)
+    world.schedule("retry", invoice, None)
     with world.updating(invoice, "invoice.updated"):
         world.store.set(
             invoice,
@@ -101,9 +101,19 @@ def expire(world: World, subscription: Obj) -> None:
     if subscription["status"] != "incomplete":
         return
     for action in _ACTIONS:
-        world.store.schedule(action, subscription["id"], None)
+        world.schedule(action, subscription, None)
     latest = world.store.get("invoice", subscription["latest_invoice"] or "")
     if latest is not None and latest["status"] == "open":
         invoices.void(world, latest)
     with world.updating(subscription, UPDATED):
         world.store.set(subscription, status="incomplete_expired", ended_at=world.now)
+
+
+def remove_customer(world: World, customer: Obj) -> Obj:
+    """Delete a customer: subscriptions end at once, payment methods are let go."""
+    for subscription in world.store.where("subscription", "customer", customer["id"]):
+        if subscription["status"] not in ENDED:
+            cancel(world, subscription, reason="cancellation_requested")
+    for payment_method in world.store.where("payment_method", "customer", customer["id"]):
+        world.store.set(payment_method, customer=None)
+    return world.remove(customer, "customer.deleted")

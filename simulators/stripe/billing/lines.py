@@ -104,7 +104,7 @@ def add_invoice_item(world: World, customer: str, charge: Charge) -> Obj:
             "quantity": charge.quantity,
             "quantity_decimal": str(charge.quantity),
             "tax_rates": [],
-            "test_clock": None,
+            "test_clock": world.fetch("customer", customer)["test_clock"],
         }
     )
     world.emit("invoiceitem.created", item)

@@ -54,7 +54,7 @@ def start(world: World, subscription: Obj, behavior: str, *, off_session: bool) 
         world.emit("invoice.sent", invoice)
         lifecycle.activate(world, subscription)
         return
-    world.store.schedule("expire", subscription["id"], world.now + world.settings.incomplete_s)
+    world.schedule("expire", subscription, world.now + world.settings.incomplete_s)
     if behavior == "default_incomplete":
         return
     failure = collection.collect(world, invoice, off_session=off_session)
@@ -169,12 +169,12 @@ def due_date(world: World, subscription: Obj) -> int | None:
 def plan_next(world: World, subscription: Obj) -> None:
     """Plan the next renewal, and what comes before it."""
     end = lifecycle.period_of(world, subscription)[1]
-    world.store.schedule("renew", subscription["id"], end)
+    world.schedule("renew", subscription, end)
     if subscription["cancel_at"]:
-        world.store.schedule("cancel", subscription["id"], subscription["cancel_at"])
+        world.schedule("cancel", subscription, subscription["cancel_at"])
     if subscription["status"] == "trialing":
         warning = max(world.now, subscription["trial_end"] - _TRIAL_WARNING_S)
-        world.store.schedule("trial_will_end", subscription["id"], warning)
+        world.schedule("trial_will_end", subscription, warning)
 
 
 def renew(world: World, subscription: Obj) -> None:
@@ -229,7 +229,7 @@ def _renewal_invoice(world: World, subscription: Obj, old: tuple[int, int]) -> O
         next_payment_attempt=finalizes_at,
         due_date=due_date(world, subscription),
     )
-    world.store.schedule("finalize", invoice["id"], finalizes_at)
+    world.schedule("finalize", invoice, finalizes_at)
     return invoice
 
 

@@ -10,6 +10,7 @@ from simulators.stripe.resources import (
     payment_methods,
     subscription_items,
     subscriptions,
+    test_clocks,
 )
 
 ROUTES = [
@@ -22,5 +23,6 @@ ROUTES = [
     *payment_methods.ROUTES,
     *subscription_items.ROUTES,
     *subscriptions.ROUTES,
+    *test_clocks.ROUTES,
 ]
 """Every endpoint that is built; any other address is answered as one Stripe does not know."""

@@ -5,7 +5,7 @@ from typing import Any
 from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
-from simulators.stripe.resources.common import remove, retriever
+from simulators.stripe.resources.common import retriever
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
     CLEARABLE_ID,
@@ -197,7 +197,7 @@ def delete_product(world: World, call: Call) -> Obj:
         raise InvalidRequest(
             "This product cannot be deleted because it has one or more user-created prices.",
         )
-    return remove(world, product, "product.deleted")
+    return world.remove(product, "product.deleted")
 
 
 def list_products(world: World, call: Call) -> Obj:

@@ -121,7 +121,7 @@ def _new_refund(world: World, charge: Obj, amount: int, given: Obj) -> Obj:
         "amount": amount,
         "balance_transaction": None,
         "charge": charge["id"],
-        "created": world.now,
+        "created": world.account_now,
         "currency": charge["currency"],
         "description": None,
         "destination_details": {"card": {**reference, "type": "refund"}, "type": "card"},

@@ -49,11 +49,3 @@ def retriever(kind: str) -> Handler:
         return world.fetch(kind, call.id)
 
     return retrieve
-
-
-def remove(world: World, obj: Obj, event_type: str) -> Obj:
-    """Delete an object for good: its event shows it whole, and a stub of it stays."""
-    world.emit(event_type, obj)
-    stub = {"id": obj["id"], "object": obj["object"], "deleted": True}
-    world.store.delete(obj)
-    return world.store.insert(stub)

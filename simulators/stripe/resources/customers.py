@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.stripe.billing import lifecycle
+from simulators.stripe.billing import lifecycle, test_clocks
 from simulators.stripe.errors import no_such
 from simulators.stripe.lists import page
 from simulators.stripe.resources.common import (
@@ -10,7 +10,6 @@ from simulators.stripe.resources.common import (
     SHIPPING,
     full_address,
     full_shipping,
-    remove,
 )
 from simulators.stripe.resources.payment_methods import attach_to, own_payment_method
 from simulators.stripe.routes import Call, Route
@@ -30,7 +29,7 @@ from simulators.stripe.schema import (
     merge_metadata,
 )
 from simulators.stripe.templates import CUSTOMER, fresh
-from simulators.stripe.world import World
+from simulators.stripe.world import TEST_CLOCK, World
 from simulators.webhooks.events import Obj
 
 _SETTINGS = Hash({"default_payment_method": CLEARABLE_ID, "footer": Text()})
@@ -50,8 +49,8 @@ _FIELDS: dict[str, Field] = {
     "shipping": SHIPPING,
     "tax_exempt": Choice("exempt", "none", "reverse", clearable=True),
 }
-_CREATE = Params({**_FIELDS, "payment_method": ID})
-_LIST = listing(created=TimeRange(), email=Text(512))
+_CREATE = Params({**_FIELDS, "payment_method": ID, "test_clock": ID})
+_LIST = listing(created=TimeRange(), email=Text(512), test_clock=ID)
 _PLAIN = (
     "balance",
     "description",
@@ -67,12 +66,15 @@ _PLAIN = (
 
 def create(world: World, call: Call) -> Obj:
     """Create a customer; a payment method that is given is attached."""
+    if clock_id := call.params.get("test_clock"):
+        test_clocks.check_room(world, world.fetch(TEST_CLOCK, clock_id, "test_clock"))
     customer = world.store.insert(
         fresh(
             CUSTOMER,
             id=world.ids.new("cus", 14),
             created=world.now,
             invoice_prefix=world.ids.upper(8),
+            test_clock=clock_id,
         )
     )
     settings = call.params.get("invoice_settings", {})
@@ -138,18 +140,14 @@ def retrieve(world: World, call: Call) -> Obj:
 
 def delete(world: World, call: Call) -> Obj:
     """Delete a customer: subscriptions end at once, payment methods are let go."""
-    customer = world.fetch("customer", call.id)
-    for subscription in world.store.where("subscription", "customer", customer["id"]):
-        if subscription["status"] not in lifecycle.ENDED:
-            lifecycle.cancel(world, subscription, reason="cancellation_requested")
-    for payment_method in world.store.where("payment_method", "customer", customer["id"]):
-        world.store.set(payment_method, customer=None)
-    return remove(world, customer, "customer.deleted")
+    return lifecycle.remove_customer(world, world.fetch("customer", call.id))
 
 
 def list_all(world: World, call: Call) -> Obj:
-    """List customers that are not deleted."""
+    """List customers that are not deleted, of a test clock or of none."""
     living = [obj for obj in world.store.all("customer") if not obj.get("deleted")]
+    clock = call.params.get("test_clock")
+    living = [customer for customer in living if customer["test_clock"] == clock]
     return page(call, living, equal=("email",))
 
 

@@ -41,7 +41,8 @@ def list_events(world: World, call: Call) -> Obj:
         if wanted:
             raise InvalidRequest("You may not specify both type and types.", param="types")
         wanted = [call.params["type"]]
-    found = [event for event in world.store.all("event") if event["created"] > world.now - _KEPT_S]
+    oldest = world.account_now - _KEPT_S
+    found = [event for event in world.store.all("event") if event["_recorded_at"] > oldest]
     if wanted:
         found = [event for event in found if _wanted(wanted, event["type"])]
     if "delivery_success" in call.params:

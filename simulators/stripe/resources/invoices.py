@@ -5,7 +5,7 @@ from simulators.stripe.billing.lines import Charge, add_invoice_item, take_up
 from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
-from simulators.stripe.resources.common import remove, retriever
+from simulators.stripe.resources.common import retriever
 from simulators.stripe.resources.payment_methods import own_payment_method
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
@@ -100,7 +100,7 @@ def _plan(world: World, invoice: Obj) -> None:
     """Let a draft that advances by itself be finalised in an hour."""
     at = world.now + world.settings.draft_s if invoice["auto_advance"] else None
     world.store.set(invoice, automatically_finalizes_at=at)
-    world.store.schedule("finalize", invoice["id"], at)
+    world.schedule("finalize", invoice, at)
 
 
 def update(world: World, call: Call) -> Obj:
@@ -204,8 +204,8 @@ def delete(world: World, call: Call) -> Obj:
         world.store.delete(line)
     for item in world.store.where("invoiceitem", "invoice", invoice["id"]):
         world.store.set(item, invoice=None)
-    world.store.schedule("finalize", invoice["id"], None)
-    return remove(world, invoice, "invoice.deleted")
+    world.schedule("finalize", invoice, None)
+    return world.remove(invoice, "invoice.deleted")
 
 
 def list_all(world: World, call: Call) -> Obj:
@@ -279,7 +279,7 @@ def update_item(world: World, call: Call) -> Obj:
 
 def delete_item(world: World, call: Call) -> Obj:
     """Delete a pending item."""
-    return remove(world, _pending(world, call), "invoiceitem.deleted")
+    return world.remove(_pending(world, call), "invoiceitem.deleted")
 
 
 def _pending(world: World, call: Call) -> Obj:

@@ -55,7 +55,7 @@ def from_card(world: World, card: Card, given: Obj | None = None) -> Obj:
     """Add a payment method for a test card, with details that a caller may have given."""
     given = given or {}
     details = given.get("card", {})
-    next_year = datetime.fromtimestamp(world.now, UTC).year + 1
+    next_year = datetime.fromtimestamp(world.account_now, UTC).year + 1
     return world.store.insert(
         {
             "id": world.ids.new("pm"),
@@ -82,7 +82,7 @@ def from_card(world: World, card: Card, given: Obj | None = None) -> Obj:
                 "three_d_secure_usage": {"supported": True},
                 "wallet": None,
             },
-            "created": world.now,
+            "created": world.account_now,
             "customer": None,
             "customer_account": None,
             "livemode": False,

@@ -210,6 +210,7 @@ def _insert(
         currency=prices[0]["currency"],
         customer=customer["id"],
         start_date=world.now,
+        test_clock=customer["test_clock"],
     )
     subscription.update(call.pick(*_PLAIN, "cancel_at", "trial_settings"))
     subscription["metadata"] = merge_metadata({}, given.get("metadata"))
@@ -332,8 +333,11 @@ def cancel(world: World, call: Call) -> Obj:
 
 
 def list_all(world: World, call: Call) -> Obj:
-    """List subscriptions; those that ended only by ``status``."""
+    """List subscriptions; those that ended only by ``status``, a test clock's only if named."""
     found = world.store.all("subscription")
+    if "customer" not in call.params:
+        clock = call.params.get("test_clock")
+        found = [sub for sub in found if sub["test_clock"] == clock]
     wanted = call.params.get("status")
     if wanted is None:
         found = [sub for sub in found if sub["status"] != "canceled"]
@@ -347,7 +351,7 @@ def list_all(world: World, call: Call) -> Obj:
             for sub in found
             if any(i["_price"] == price for i in lifecycle.items_of(world, sub))
         ]
-    return page(call, found, equal=("collection_method", "customer"))
+    return page(call, found, equal=("collection_method", "customer", "test_clock"))
 
 
 ROUTES = [
@@ -362,6 +366,7 @@ ROUTES = [
             customer=ID,
             price=ID,
             status=Choice(*_STATUSES, "all", "ended"),
+            test_clock=ID,
         ),
     ),
     Route("GET", "/v1/subscriptions/{id}", retriever("subscription")),
