@@ -32,12 +32,13 @@ def junit(data: dict[str, Any]) -> str:
 
 
 def _case(suite: ET.Element, test: dict[str, Any]) -> None:
-    where, _, name = test["id"].rpartition("::")
+    function, bracket, choice = test["id"].partition("[")  # a choice may hold anything, "::" too
+    where, _, name = function.rpartition("::")
     case = ET.SubElement(
         suite,
         "testcase",
         classname=_text(where),
-        name=_text(name),
+        name=_text(f"{name}{bracket}{choice}"),
         time=f"{test['duration_s']:.3f}",
     )
     reason = _text(test["reason"] or "")

@@ -6,6 +6,7 @@ import json
 import shlex
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 
@@ -46,12 +47,16 @@ def _moment(unix: float) -> str:
 
 
 def _curl(call: dict[str, Any]) -> str:
-    """Write a call as a command; its address is the reader's to fill in."""
-    query = "&".join(f"{name}={value}" for name, value in call["query"])
+    """Write a call as a command; its address is the reader's to fill in.
+
+    All of it is quoted: much of it is text of the target's, which must not become commands.
+    """
+    query = urlencode([(name, value) for name, value in call["query"]])
     parts = ["curl", "-X", call["method"]]
     for name, value in call["headers"]:
         parts += ["-H", f"{name}: {value}"]
     if call["body"]:
-        parts += ["--data-binary", call["body"] if isinstance(call["body"], str) else "@body"]
-    parts.append(f"$BASE_URL{call['path']}{'?' if query else ''}{query}")
-    return " ".join(part if part.startswith("$") else shlex.quote(part) for part in parts)
+        text = isinstance(call["body"], str)
+        parts += ["--data-raw", call["body"]] if text else ["--data-binary", "@body"]
+    path = shlex.quote(f"{call['path']}{'?' if query else ''}{query}")
+    return f'{shlex.join(parts)} "$BASE_URL"{path}'

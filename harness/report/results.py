@@ -129,7 +129,7 @@ class RunResults:
         """Every breach: those of tests, then those that only the whole history shows."""
         found = [finding for test in self.tests for finding in test.findings]
         requirements = {test.id: test.requirements for test in self.tests}
-        seen = {(entry.get("check"), entry["message"]) for entry in found}
+        seen = {(entry["check"], entry["customer"], entry["message"]) for entry in found}
         for check in self.checks:
             found += [
                 finding_data(
@@ -138,7 +138,8 @@ class RunResults:
                     requirements=requirements.get(finding.test or "", ()),
                 )
                 for finding in check.findings
-                if check.kind == "invalid" and (check.check, finding.message) not in seen
+                if check.kind == "invalid"
+                and (check.check, finding.customer, finding.message) not in seen
             ]
         return tuple(found)
 
