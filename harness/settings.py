@@ -5,25 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from harness.errors import SettingsError
 
 PREFIX = "BILLING_HARNESS_"
+_OPTIONS = {"suites": "--suite", "json_file": "--json"}
+
+
+def _listed(value: object) -> object:
+    """Take a list as the environment writes it: names with commas between."""
+    if not isinstance(value, str):
+        return value
+    return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 class RunSettings(BaseSettings):
     """What a run was asked to do.
 
-    Each field is also read from the environment (`BILLING_HARNESS_SEED`, …); an option wins.
+    Each field is also read from the environment (`BILLING_HARNESS_SEED`, …; several suites with
+    commas between); an option wins.
     `workers` of 0 runs the tests in this process. `seed` of None draws one.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     target: Annotated[str, Field(min_length=1)] = "reference"
-    suites: tuple[str, ...] = ()
+    suites: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     report: Path = Path("reports/latest")
@@ -50,4 +59,4 @@ def run_settings(**options: Any) -> RunSettings:
 
 def _named(location: tuple[int | str, ...], given: dict[str, Any]) -> str:
     field = str(location[0])
-    return f"--{field.replace('_', '-')}" if field in given else f"{PREFIX}{field.upper()}"
+    return _OPTIONS.get(field, f"--{field}") if field in given else f"{PREFIX}{field.upper()}"
