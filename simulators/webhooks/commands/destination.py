@@ -1,0 +1,176 @@
+"""Where events may be sent, and with which secret: loopback, a host that was named, or a profile's.
+
+Everything here refuses before anything is sent. Production is refused by every sign that
+`harness.guard` knows of.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from harness.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from harness.target.profile import Profile
+    from harness.target.wire import Pairs
+
+SECRET_ENV = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+_API_KEYS = ("sk_", "rk_", "pk_")
+TIMEOUT_S_MAX = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person said about where to send: an address or a target, hosts, and a secret."""
+
+    to: str | None = None
+    target: str | None = None
+    allow_host: tuple[str, ...] = ()
+    secret_env: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A receiver that may be sent to. `origin` has no path; `path` stands as it goes out."""
+
+    origin: str
+    path: str
+    query: Pairs
+    secret: str = field(repr=False)
+    timeout_s: float
+
+    @property
+    def url(self) -> str:
+        """The whole address, but for the query's values, which may be secret."""
+        asked = "?" + "&".join(f"{name}=…" for name, _ in self.query) if self.query else ""
+        return f"{self.origin}{self.path}{asked}"
+
+
+def find_destination(
+    wish: Wish, environment: Mapping[str, str] | None = None, *, is_sent: bool = True
+) -> Destination:
+    """Find the receiver and its secret; `SettingsError`, `ProfileError` or `ProductionRefused`.
+
+    With `is_sent` false nothing will be sent: any address will do, or none.
+    """
+    variables = os.environ if environment is None else environment
+    if not 0 < wish.timeout_s <= TIMEOUT_S_MAX:
+        raise SettingsError(
+            f"--timeout {wish.timeout_s:g} is out of range", hint=f"Up to {TIMEOUT_S_MAX:g} s."
+        )
+    profile = _profile(wish, variables)
+    url = _url(wish, profile, is_sent=is_sent)
+    if is_sent:
+        _refuse_production(profile, variables)
+        if wish.target is None:
+            _check_host(url, wish.allow_host)
+    return Destination(
+        origin=f"{url.scheme}://{url.netloc.decode()}",
+        path=url.raw_path.decode().partition("?")[0],
+        query=tuple(parse_qsl(url.query.decode(), keep_blank_values=True)),
+        secret=_secret(wish, profile, variables),
+        timeout_s=wish.timeout_s,
+    )
+
+
+def _profile(wish: Wish, environment: Mapping[str, str]) -> Profile | None:
+    if wish.target is None:
+        return None
+    from harness.target.load import find_target
+
+    if wish.to is not None:
+        raise SettingsError("--to and --target both say where", hint="Give one of them.")
+    profile, _ = find_target(wish.target).file.resolve(environment)
+    if profile.webhooks is None:
+        raise SettingsError(
+            f"the profile of {wish.target} has no [webhooks]",
+            hint="Add path and secret_env there, or give --to.",
+        )
+    return profile
+
+
+def _url(wish: Wish, profile: Profile | None, *, is_sent: bool) -> httpx.URL:
+    import httpx
+
+    if profile is not None and profile.webhooks is not None:
+        text = profile.target.base_url.rstrip("/") + profile.webhooks.path
+    elif wish.to is not None:
+        text = wish.to
+    elif is_sent:
+        raise SettingsError(
+            "nobody to send to",
+            hint="Give --to http://127.0.0.1:PORT/path, or --target; --print sends nothing.",
+        )
+    else:
+        text = "http://127.0.0.1/"
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise SettingsError(
+            "the address is none that events are sent to",
+            hint="http:// or https://, a host, no user name: http://127.0.0.1:4242/webhooks",
+        )
+    return url
+
+
+def _check_host(url: httpx.URL, allowed: tuple[str, ...]) -> None:
+    host = url.host.lower()
+    if is_loopback(host) or host in {name.lower().strip("[]") for name in allowed}:
+        return
+    raise SettingsError(
+        f"{host} is another machine, and nothing says that it may be sent to",
+        hint=f"Say so with --allow-host {host}, or give a profile with --target.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, judged by its name alone: no name server is asked.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("127.0.0.1.example.com")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refuse_production(profile: Profile | None, environment: Mapping[str, str]) -> None:
+    from harness.guard import refuse_production
+    from harness.target.profile import Catalog, Profile, TargetSection
+
+    section = TargetSection(name="webhooks", base_url="http://127.0.0.1", environment="test")
+    unnamed = Profile(target=section, catalog=Catalog(currency="usd"))
+    refuse_production(profile or unnamed, environment)
+
+
+def _secret(wish: Wish, profile: Profile | None, environment: Mapping[str, str]) -> str:
+    """Read the secret; a variable that was named must be set, and no other is then taken."""
+    webhooks = profile.webhooks if profile else None
+    name = wish.secret_env or (webhooks.secret_env if webhooks else SECRET_ENV)
+    if wish.secret is not None and wish.secret_env is not None:
+        raise SettingsError("--secret and --secret-env both give one", hint="Leave --secret out.")
+    found = (environment.get(name, "") if wish.secret is None else wish.secret).strip()
+    if not found:
+        raise SettingsError(
+            f"no secret to sign with: {name} is not set",
+            hint=f"export {name}=whsec_…, or name another variable with --secret-env.",
+        )
+    if found.startswith(_API_KEYS):
+        raise SettingsError(
+            "this is an API key of Stripe's and no webhook secret; it was not used",
+            hint="An endpoint's secret begins with whsec_.",
+        )
+    return found

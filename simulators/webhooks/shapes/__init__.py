@@ -1,0 +1,1 @@
+"""Stripe objects built from a few facts, whole and in agreement with each other."""
