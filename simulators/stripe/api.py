@@ -22,15 +22,14 @@ from simulators.stripe.errors import (
 )
 from simulators.stripe.forms import Raw, decode_form
 from simulators.stripe.idempotency import Answer, IdempotencyKeys
-from simulators.stripe.rendering import expand_path
 from simulators.stripe.routes import Call, Route, Router
-from simulators.stripe.world import API_VERSION, World
+from simulators.stripe.versions import NEWEST, SUPPORTED, refusal
+from simulators.stripe.world import World
 from simulators.webhooks.events import Cause, Obj
 
 _BODY_MAX_BYTES = 1_000_000
 _HIDE_FROM = 12
 _KEY = re.compile(r"(sk|rk)_test_[A-Za-z0-9_]+")
-_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 _FORM = "application/x-www-form-urlencoded"
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Exchange:
 
     request: Request
     request_id: str
-    version: str = API_VERSION
+    version: str = NEWEST
     account: str = ""
     key: str | None = None
     raw: bytes = b""
@@ -66,7 +65,7 @@ class Api:
         exchange = Exchange(request, self._world.ids.new("req", 14))
         try:
             exchange.account = _authenticate(request.headers.get("authorization"))
-            exchange.version = _version(request.headers.get("stripe-version"))
+            exchange.version = _version(request.headers.get("stripe-version"), self._world.version)
             exchange.key = self._idempotency_key(request)
             exchange.raw = await _read_body(request)
             return self._answer(exchange)
@@ -110,9 +109,11 @@ class Api:
             params = route.params.read(raw)
             call = Call(path, params, exchange.request.url.path)
             cause = Cause(exchange.request_id, exchange.key)
-            with self._world.transaction(cause):
-                result = self._show(route.handler(self._world, call), params.get("expand", []))
-            status, body = 200, _encode(result)
+            with self._world.transaction(cause, modifies=route.method != "GET"):
+                result = route.handler(self._world, call)
+                expand = tuple(params.get("expand", []))
+                shown = self._world.show(result, expand, exchange.version)
+            status, body = 200, _encode(shown)
         except ApiError as error:
             status, body, executed = (
                 error.status,
@@ -124,15 +125,6 @@ class Api:
             unknown = ApiError("An unknown error occurred", status=500)
             status, body = unknown.status, _encode(unknown.body(exchange.log_url))
         return Answer(status, body, exchange.request_id), executed
-
-    def _show(self, result: Obj, expand: list[str]) -> Obj:
-        """Render what a handler answered, with its expansions."""
-        if result["object"] != "list":
-            return self._world.show(result, tuple(expand))
-        shown = {**result, "data": [self._world.show(obj) for obj in result["data"]]}
-        for path in expand:
-            expand_path(self._world.store, shown, path.split("."), path)
-        return shown
 
 
 def _authenticate(header: str | None) -> str:
@@ -156,11 +148,11 @@ def _authenticate(header: str | None) -> str:
     return value
 
 
-def _version(header: str | None) -> str:
+def _version(header: str | None, default: str) -> str:
     if header is None:
-        return API_VERSION
-    if not _VERSION.fullmatch(header):
-        raise InvalidRequest(f"Invalid Stripe API version: {header[:40]}", status=400)
+        return default
+    if header not in SUPPORTED:
+        raise InvalidRequest(refusal(header))
     return header
 
 

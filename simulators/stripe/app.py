@@ -31,6 +31,7 @@ def create_app(
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         simulator.catch_up()
         response = await api(Request(scope, receive))
+        simulator.move_test_clocks()
         await response(scope, receive, send)
 
     @asynccontextmanager

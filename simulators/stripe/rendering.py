@@ -6,8 +6,8 @@ belong to this one, always shown or only when expanded.
 """
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.store import Store
@@ -140,24 +140,51 @@ RELATIONS: dict[str, dict[str, Relation]] = {
 }
 
 
-def render(store: Store, obj: Obj, expand: tuple[str, ...] = ()) -> Obj:
+@dataclass(frozen=True)
+class Edition:
+    """How objects are shown in one API version: what refers to what, and a last touch to each.
+
+    `reshape` gets the view, the object as it is kept and the object as it will be shown.
+    """
+
+    relations: Mapping[str, Mapping[str, Relation]] = field(default_factory=lambda: RELATIONS)
+    reshape: Callable[["View", Obj, Obj], None] = lambda _view, _obj, _shown: None
+
+
+@dataclass(frozen=True)
+class View:
+    """A store as one API version shows it."""
+
+    store: Store
+    edition: Edition = field(default_factory=Edition)
+
+
+def render(view: View, obj: Obj, expand: tuple[str, ...] = ()) -> Obj:
     """Return the object as the wire shows it, a copy; `expand` names paths to expand."""
     shown: Obj = copy.deepcopy({key: obj[key] for key in obj if not key.startswith("_")})
     if obj.get("deleted"):
         return shown
-    for name, relation in RELATIONS.get(obj["object"], {}).items():
+    for name, relation in view.edition.relations.get(obj["object"], {}).items():
         if isinstance(relation, Embedded):
-            source = store.get(relation.kind, obj[relation.source])
-            assert source is not None  # noqa: S101 - prices are never removed
-            shown[name] = relation.view(render(store, source))
+            shown[name] = _embedded(view, obj, relation)
         elif isinstance(relation, Children) and relation.always:
-            shown[name] = _children(store, obj["id"], relation)
+            shown[name] = _children(view, obj["id"], relation)
+    view.edition.reshape(view, obj, shown)
     for path in expand:
-        expand_path(store, shown, path.split("."), path)
+        expand_path(view, shown, path.split("."), path)
     return shown
 
 
-def expand_path(store: Store, shown: Obj, segments: list[str], path: str) -> None:
+def _embedded(view: View, obj: Obj, relation: Embedded) -> Obj:
+    source = view.store.get(relation.kind, obj[relation.source])
+    assert source is not None  # noqa: S101 - prices are never removed
+    shown = relation.view(render(view, source))
+    if shown["object"] != source["object"]:
+        view.edition.reshape(view, source, shown)
+    return shown
+
+
+def expand_path(view: View, shown: Obj, segments: list[str], path: str) -> None:
     """Expand one path inside a rendered object or list, in place."""
     if len(path.split(".")) > _DEPTH_MAX:
         raise InvalidRequest(
@@ -170,14 +197,14 @@ def expand_path(store: Store, shown: Obj, segments: list[str], path: str) -> Non
         if segments[0] != "data":
             raise _cannot_expand(path)
         for item in shown["data"]:
-            expand_path(store, item, segments[1:], path)
+            expand_path(view, item, segments[1:], path)
         return
     if not shown.get("deleted"):
-        _expand_field(store, shown, segments, path)
+        _expand_field(view, shown, segments, path)
 
 
-def _expand_field(store: Store, shown: Obj, segments: list[str], path: str) -> None:
-    relations = RELATIONS.get(shown["object"], {})
+def _expand_field(view: View, shown: Obj, segments: list[str], path: str) -> None:
+    relations = view.edition.relations.get(shown["object"], {})
     for count in range(1, len(segments) + 1):
         relation = relations.get(".".join(segments[:count]))
         if relation is None:
@@ -187,37 +214,37 @@ def _expand_field(store: Store, shown: Obj, segments: list[str], path: str) -> N
         for parent in parents:
             holder = holder.get(parent) if holder else None
         if holder is not None:
-            _expand_value(store, shown, holder, name, relation)
+            _expand_value(view, shown, holder, name, relation)
             if isinstance(value := holder.get(name), dict):
-                expand_path(store, value, segments[count:], path)
+                expand_path(view, value, segments[count:], path)
         return
     raise _cannot_expand(path)
 
 
-def _expand_value(store: Store, shown: Obj, holder: Obj, name: str, relation: Relation) -> None:
+def _expand_value(view: View, shown: Obj, holder: Obj, name: str, relation: Relation) -> None:
     """Put the object in the place of its id, unless it is there already."""
     if isinstance(relation, Children):
         if not isinstance(holder.get(name), dict):
-            holder[name] = _children(store, shown["id"], relation)
+            holder[name] = _children(view, shown["id"], relation)
     elif isinstance(relation, Ref) and isinstance(holder.get(name), str):
-        found = _find(store, relation.kind, holder[name])
+        found = _find(view, relation.kind, holder[name])
         if found is not None:
-            holder[name] = render(store, found)
+            holder[name] = render(view, found)
 
 
-def _find(store: Store, kind: str, object_id: str) -> Obj | None:
+def _find(view: View, kind: str, object_id: str) -> Obj | None:
     kinds = ("charge", "refund") if kind == "*" else (kind,)
-    return next((found for k in kinds if (found := store.get(k, object_id))), None)
+    return next((found for k in kinds if (found := view.store.get(k, object_id))), None)
 
 
-def _children(store: Store, owner_id: str, relation: Children) -> Obj:
-    found = store.where(relation.kind, relation.by, owner_id)
+def _children(view: View, owner_id: str, relation: Children) -> Obj:
+    found = view.store.where(relation.kind, relation.by, owner_id)
     if relation.newest_first:
         found.reverse()
     shown = found if relation.limit is None else found[: relation.limit]
     return {
         "object": "list",
-        "data": [render(store, child) for child in shown],
+        "data": [render(view, child) for child in shown],
         "has_more": len(shown) < len(found),
         "total_count": len(found),
         "url": relation.url.format(id=owner_id),

@@ -5,11 +5,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from simulators.stripe.billing.due import run_next
+from simulators.stripe.billing import test_clocks
+from simulators.stripe.billing.due import run_next, step
+from simulators.stripe.outgoing import Outgoing, encode
 from simulators.stripe.settings import Settings
 from simulators.stripe.world import World
 from simulators.webhooks.delivery import Deliverer, Message, Receiver
-from simulators.webhooks.events import Obj, encode_event
+from simulators.webhooks.events import Obj
 
 _TICK_S = 0.2
 
@@ -27,12 +29,14 @@ class Simulator:
             self._receiver, settings=self.world.settings.delivery, on_result=self._delivered
         )
         self._advancing = asyncio.Lock()
+        self._moving: dict[str, asyncio.Task[None]] = {}
 
-    def _publish(self, event: Obj, endpoints: list[Obj]) -> None:
-        body = encode_event(event)
-        for endpoint in endpoints:
+    def _publish(self, leaving: Outgoing) -> None:
+        event, due_at = leaving.event, self.world.account_now
+        for endpoint in leaving.endpoints:
+            body = encode(event, endpoint["api_version"] or self.world.version)
             self.deliverer.send(
-                Message(event["id"], event["type"], endpoint["id"], body, due_at=self.world.now)
+                Message(event["id"], event["type"], endpoint["id"], body, due_at=due_at)
             )
 
     def _receiver(self, endpoint_id: str) -> Receiver | None:
@@ -46,7 +50,9 @@ class Simulator:
         """Count a delivery that succeeded: ``pending_webhooks`` is what is left."""
         event = self.world.store.get("event", message.event_id)
         if event is not None and delivered:
-            event["pending_webhooks"] -= 1
+            awaited = [name for name in event["_awaited"] if name != message.receiver_id]
+            with self.world.store.transaction():
+                self.world.store.set(event, _awaited=awaited, pending_webhooks=len(awaited))
 
     def catch_up(self) -> None:
         """Do what has fallen due while the clock ran by itself."""
@@ -83,11 +89,27 @@ class Simulator:
         moments = (self.world.store.next_due(), self.deliverer.next_retry_at())
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def move_test_clocks(self) -> None:
+        """Let each test clock that was told to advance go on by itself until it has arrived."""
+        for clock in test_clocks.advancing(self.world):
+            if clock["id"] not in self._moving:
+                self._moving[clock["id"]] = asyncio.create_task(self._move(clock))
+
+    async def _move(self, clock: Obj) -> None:
+        try:
+            while step(self.world, clock):  # noqa: ASYNC110 - nothing is waited for here
+                await asyncio.sleep(0)  # others have their turn between two moments
+        finally:
+            del self._moving[clock["id"]]
+
     async def settle(self, deadline_s: float) -> bool:
-        """Wait until no delivery that is due now is outstanding."""
+        """Wait until no test clock advances and no delivery that is due now is outstanding."""
         deadline = time.monotonic() + deadline_s
         while True:
             self.catch_up()
+            self.move_test_clocks()
+            if self._moving:
+                await asyncio.wait(self._moving.values(), timeout=deadline - time.monotonic())
             if not await self.deliverer.settle(deadline - time.monotonic()):
                 return False
             next_retry = self.deliverer.next_retry_at()
@@ -99,6 +121,7 @@ class Simulator:
         while True:
             try:
                 self.catch_up()
+                self.move_test_clocks()
             except Exception:  # noqa: BLE001 - time must go on; the log tells
                 _log.exception("what fell due could not be done")
             await asyncio.sleep(_TICK_S)

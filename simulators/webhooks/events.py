@@ -32,20 +32,25 @@ def build_event(  # noqa: PLR0913 - these are the envelope's own fields
 
     `previous_attributes` holds the changed fields' old values and belongs to ``*.updated``.
     """
-    data: Obj = {"object": copy.deepcopy(obj)}
-    if previous_attributes is not None:
-        data["previous_attributes"] = copy.deepcopy(previous_attributes)
     return {
         "id": event_id,
         "object": "event",
         "api_version": api_version,
         "created": created,
-        "data": data,
+        "data": event_data(obj, previous_attributes),
         "livemode": False,
         "pending_webhooks": pending_webhooks,
         "request": {"id": cause.request_id, "idempotency_key": cause.idempotency_key},
         "type": event_type,
     }
+
+
+def event_data(obj: Obj, previous_attributes: Obj | None) -> Obj:
+    """Return an event's ``data``: copies, so that later changes do not reach it."""
+    data: Obj = {"object": copy.deepcopy(obj)}
+    if previous_attributes is not None:
+        data["previous_attributes"] = copy.deepcopy(previous_attributes)
+    return data
 
 
 def changed_attributes(before: Obj, after: Obj) -> Obj:
