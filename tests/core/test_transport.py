@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import socket
 import struct
 import threading
@@ -61,13 +62,20 @@ class Server:
 
 
 def _request(connection: socket.socket) -> bytes:
+    """Read a request to the end of its body; nothing is there when the client has gone."""
     found = b""
-    while b"\r\n\r\n" not in found:
+    while not _is_whole(found):
         piece = connection.recv(65536)
         if not piece:
             return b""
         found += piece
     return found
+
+
+def _is_whole(request: bytes) -> bool:
+    head, ended, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(ended) and len(body) >= int(length[1] if length else 0)
 
 
 @pytest.fixture
