@@ -162,6 +162,8 @@ class Conductor:
         dead = died(self._up)
         if dead:
             yield f"the stack did not last: {dead}"
+        if self._ground.silent:
+            yield "the target has stopped answering"
         left = sorted(self._collected - self._tests.keys())
         if left and not self.interrupted:
             yield f"{len(left)} of {len(self._collected)} tests never ran, the first: {left[0]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.errors import Unknown
@@ -31,7 +31,7 @@ class Customer:
     """A customer that a test made: the target's id, its credential, and the provider's id."""
 
     id: str
-    credential: str | None
+    credential: str | None = field(repr=False)  # pytest shows what a failed test was given
     provider_customer: str | None
     email: str | None = None
 

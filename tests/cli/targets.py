@@ -1,4 +1,4 @@
-"""Targets that misbehave, served by the test itself: HTML for everything, silence, sudden death."""
+"""Targets that misbehave, served by the test itself: HTML for everything, silence, refusal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-Fault = Literal["html", "hang", "turn_away"]
+Fault = Literal["html", "hang", "stall", "turn_away"]
 
 PROFILE = """
 [target]
@@ -55,7 +55,10 @@ grants = {{ sign_up = 5 }}
 
 
 class Odd:
-    """A tiny billing API that shows a fault from its request number `after` on."""
+    """A tiny billing API that shows a fault once it has answered `after` requests.
+
+    One that hangs answers nothing any more, one that stalls still answers at its root.
+    """
 
     def __init__(self, fault: Fault, after: int = 0) -> None:
         self.requests: list[str] = []
@@ -94,7 +97,8 @@ class Odd:
         """Answer one request, or fail to."""
         request.rfile.read(int(request.headers.get("Content-Length") or 0))
         self.requests.append(f"{request.command} {request.path}")
-        if len(self.requests) <= self._after:
+        alive = self._fault == "stall" and request.path == "/"
+        if len(self.requests) <= self._after or alive:
             made = next(self._ids)
             body = {"id": f"c{made}", "key": f"key-of-customer-{made}", "units": 5}
             self._send(request, 200, "application/json", json.dumps(body))

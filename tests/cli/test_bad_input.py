@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.command import Command, Finished
+    from tests.cli.targets import Fault
 
 pytestmark = linux_only
 KEY = {"ODD_KEY": "key-of-the-operator"}
@@ -161,22 +162,25 @@ def test_a_target_that_hangs_is_told_after_one_timeout(command: Command) -> None
     assert code == "target_unreachable"
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_target_that_falls_silent_ends_the_run(command: Command, workers: str) -> None:
+@pytest.mark.parametrize(("fault", "workers"), [("hang", "0"), ("hang", "2"), ("stall", "0")])
+def test_a_target_that_falls_silent_ends_the_run(
+    command: Command, fault: Fault, workers: str
+) -> None:
     """Once it has stopped answering, the rest is unknown without a timeout each."""
     folder = command.folder / "report"
-    with serving("hang", after=12) as odd:
+    with serving(fault, after=12) as odd:
         profile = odd.profile(command.folder, timeout_s=0.5)
         arguments = ("--target", profile, "-n", workers, "--report", folder)
         finished = command.run("run", *arguments, env=KEY)
         unanswered = len(odd.requests) - 12
     assert finished.status == 2, finished
     assert "Traceback" not in finished.err
-    # Five in a row in each process, and one more look before the judgement.
+    # Five in a row in each process that tests, and in the one that judges.
     assert unanswered <= 5 * max(1, int(workers)) + 6
     facts = report_of(folder)
     assert facts["verdict"] == "unknown"
-    assert any("no answer came" in doubt for doubt in facts["doubts"]), facts["doubts"]
+    why = {"hang": "no answer came", "stall": "the target has stopped answering"}[fault]
+    assert any(why in doubt for doubt in facts["doubts"]), facts["doubts"]
     if workers == "0":
         reasons = {test["reason"] for test in facts["tests"]}
         assert "the target has stopped answering" in reasons
