@@ -6,6 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from harness.session import Customer
 from tests.cli.command import ACME, CHECKOUT
 from tests.cli.targets import serving
 from tests.stack.processes import linux_only
@@ -65,6 +66,11 @@ def test_unknown_is_shown_as_itself(command: Command) -> None:
     assert "UNKNOWN" in finished.out
     assert "FAILED" not in finished.out.split("short test summary")[0]
     assert "key-of-customer" not in junit.read_text("utf-8") + finished.out
+
+
+def test_a_traceback_shows_no_credential() -> None:
+    """What pytest prints of a failed test's customer leaves the credential out."""
+    assert "key-of-ada" not in repr(Customer("c1", "key-of-ada", None))
 
 
 def _project(folder: Path) -> Path:
