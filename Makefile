@@ -41,7 +41,7 @@ bench: $(READY) ## Side-by-side measurements (minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 nightly: $(READY) ## Everything that takes long
-	@$(BIN)/pytest -n 2 -m "nightly or not nightly" $(ARGS)
+	@$(BIN)/pytest -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly $(ARGS)
 
 lock: ## Lock the versions in pyproject.toml anew (needs a network)
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
