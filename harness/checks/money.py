@@ -337,6 +337,12 @@ class PurchasesArePaid:
 def _units_bought(evidence: Evidence, state: CustomerState, charge: Movement) -> int:
     """Give how many units a charge bought: its amount over a price that held, or one."""
     record = operation_behind(evidence, state, charge)
-    prices = prices_at(evidence, record) if record and charge.invoice is None else set()
-    whole = [charge.amount_minor // price for price in prices if charge.amount_minor % price == 0]
+    usages = [record] if record else evidence.records(state.customer, "record_usage")
+    whole = [
+        units
+        for usage in usages
+        for price in prices_at(evidence, usage)
+        for units in range(1, quantity_of(usage) + 1)
+        if price * units == charge.amount_minor
+    ]
     return max(whole, default=1)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WORTH = 2900
 STEPS = ["add_payment_method", "record_usage", "again", "subscribe", "cancel_subscription"]
 TOLD = st.tuples(
-    st.sampled_from(STEPS), st.sampled_from(["", "", "unknown"]), st.booleans(), st.integers(1, 2)
+    st.sampled_from(STEPS), st.sampled_from(["", "", "unknown"]), st.booleans(), st.integers(1, 6)
 )
 
 

@@ -247,6 +247,20 @@ def test_a_known_subscription_has_its_own_price_only() -> None:
     assert finding.amount_minor == PAYG - 1500
 
 
+@pytest.mark.parametrize("pro", [True, False])
+def test_a_cancelled_subscription_allows_either_price(
+    pro: bool,  # noqa: FBT001 - pytest hands it over
+) -> None:
+    """It may end at once or at the period's end: both plans' prices are right from then on."""
+    books = _subscribed()
+    books.tell("record_usage", usage_id="all", quantity=books.units)
+    books.tell("cancel_subscription")
+    books.pro = pro
+    books.tell("record_usage", usage_id="u", quantity=1)
+    assert books.movements[1].amount_minor == (1500 if pro else PAYG)
+    assert run_check(ChargesAreExplained(), books.evidence()).kind == "valid"
+
+
 @pytest.mark.parametrize("quantity", [1, 2])
 def test_a_subscription_at_another_price_is_told(quantity: int) -> None:
     """The first invoice is the plan's price times the quantity."""

@@ -112,6 +112,7 @@ def _drips(start: bytes, drip: bytes) -> Talk:
             if over.wait(TIMEOUT_S / 10):
                 return
             connection.sendall(drip)
+        connection.shutdown(socket.SHUT_RDWR)  # whoever waited until here learns of a reset
 
     return talk
 
