@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from simulators.stripe import setups
 from simulators.stripe.billing import collection
 from simulators.stripe.errors import ApiError
 from simulators.stripe.intents import answer_authentication
@@ -37,6 +38,7 @@ class Admin:
             Route("/deliveries", self.deliveries),
             Route("/journal", self.journal),
             Route("/payment_intents/{intent}/authenticate", self.authenticate, methods=["POST"]),
+            Route("/setup_intents/{setup}/authenticate", self.authenticate_setup, methods=["POST"]),
         ]
 
     async def ready(self, _request: Request) -> JSONResponse:
@@ -103,6 +105,15 @@ class Admin:
             answer_authentication(world, intent, succeed=command.get("succeed") is not False)
             collection.after_attempt(world, intent)
         return JSONResponse(world.show(intent))
+
+    async def authenticate_setup(self, request: Request) -> JSONResponse:
+        """Answer likewise for the customer whom the bank asked while a card was set up."""
+        command = await _command(request, {"succeed"})
+        world = self._simulator.world
+        with world.transaction(Cause()):
+            setup = world.fetch("setup_intent", request.path_params["setup"])
+            setups.answer_authentication(world, setup, succeed=command.get("succeed") is not False)
+        return JSONResponse(world.show(setup))
 
 
 async def _command(request: Request, known: set[str]) -> dict[str, Any]:

@@ -7,7 +7,16 @@ The table is that of https://docs.stripe.com/testing. Each card can be named by 
 from dataclasses import dataclass
 from typing import Literal
 
-Behaviour = Literal["succeed", "decline", "authenticate", "dispute"]
+Behaviour = Literal[
+    "succeed",
+    "decline",
+    "authenticate",
+    "authenticate_once",
+    "dispute",
+    "inquiry",
+    "refund_fails",
+    "refund_waits",
+]
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,11 @@ class Decline:
 
 @dataclass(frozen=True)
 class Card:
-    """One test card. A declining card that `attaches` is refused only when it is charged."""
+    """One test card. A declining card that `attaches` is refused only when it is charged.
+
+    One that wants to `authenticate_once` is content after it was set up for later payments. A
+    `dispute_reason` goes with a card whose owner disputes what was charged, or inquires.
+    """
 
     name: str
     number: str
@@ -30,6 +43,7 @@ class Card:
     behaviour: Behaviour = "succeed"
     decline: Decline | None = None
     attaches: bool = True
+    dispute_reason: str | None = None
 
 
 AUTHENTICATION_REQUIRED = Decline(
@@ -94,14 +108,29 @@ CARDS = (
     ),
     Card("chargeCustomerFail", "4000000000000341", behaviour="decline", decline=_GENERIC),
     Card("authenticationRequired", "4000002760003184", behaviour="authenticate"),
-    Card("authenticationRequiredOnSetup", "4000002500003155", behaviour="authenticate"),
+    Card("threeDSecure2Required", "4000000000003220", behaviour="authenticate"),
+    Card("authenticationRequiredOnSetup", "4000002500003155", behaviour="authenticate_once"),
     Card(
         "authenticationRequiredChargeDeclinedInsufficientFunds",
         "4000008260003178",
         behaviour="authenticate",
         decline=_NO_FUNDS,
     ),
-    Card("createDispute", "4000000000000259", behaviour="dispute"),
+    Card("createDispute", "4000000000000259", behaviour="dispute", dispute_reason="fraudulent"),
+    Card(
+        "createDisputeProductNotReceived",
+        "4000000000002685",
+        behaviour="dispute",
+        dispute_reason="product_not_received",
+    ),
+    Card(
+        "createDisputeInquiry",
+        "4000000000001976",
+        behaviour="inquiry",
+        dispute_reason="fraudulent",
+    ),
+    Card("refundFail", "4000000000005126", behaviour="refund_fails"),
+    Card("pendingRefund", "4000000000007726", behaviour="refund_waits"),
 )
 
 BY_NAME = {card.name: card for card in CARDS}

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from simulators.stripe import debits, disputes
 from simulators.stripe.charging import (
     Failure,
     bank_says,
-    card_of,
     charge_card,
+    release,
     settle_charge,
+    wants_customer,
 )
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.templates import PAYMENT_INTENT, fresh
@@ -19,8 +21,8 @@ CANCELABLE = (
     "requires_capture",
     "requires_confirmation",
     "requires_action",
-    "processing",
 )
+AUTHORISED_S = 7 * 86_400
 
 
 def new_intent(world: World, *, amount: int, currency: str, **given: Any) -> Obj:
@@ -52,8 +54,10 @@ def attempt(
 ) -> Failure | None:
     """Try to pay once; return the failure, or None when it is paid or needs the customer."""
     world.store.set(intent, payment_method=payment_method["id"], last_payment_error=None)
-    needs_customer = card_of(payment_method).behaviour == "authenticate" and not authenticated
-    if needs_customer and not off_session:
+    if payment_method["type"] == "sepa_debit":
+        _process(world, intent, payment_method)
+        return None
+    if wants_customer(payment_method) and not authenticated and not off_session:
         _ask_customer(world, intent)
         return None
     decline = bank_says(payment_method, off_session=off_session, authenticated=authenticated)
@@ -61,6 +65,8 @@ def attempt(
     charge = charge_card(world, intent, payment_method, decline, capture=capture)
     if decline is None:
         _finish(world, intent, charge, capture=capture)
+        if authenticated and intent["setup_future_usage"] == "off_session":
+            world.store.set(payment_method, _authenticated=True)
         return None
     failure = Failure(decline, charge)
     _fail(world, intent, failure, payment_method)
@@ -79,6 +85,30 @@ def _finish(world: World, intent: Obj, charge: Obj, *, capture: bool) -> None:
     event = "succeeded" if capture else "amount_capturable_updated"
     world.emit(f"payment_intent.{event}", intent)
     _keep_for_later(world, intent)
+    if capture:
+        disputes.open_if_disputed(world, charge)
+    else:
+        ends_at = world.account_now + AUTHORISED_S
+        world.store.schedule("expire_authorization", intent["id"], ends_at)
+
+
+def _process(world: World, intent: Obj, payment_method: Obj) -> None:
+    """Ask the customer's bank for a debit, which takes days to tell."""
+    charge = debits.begin(world, intent, payment_method)
+    world.store.set(intent, latest_charge=charge["id"], next_action=None, status="processing")
+    world.emit("payment_intent.processing", intent)
+
+
+def settle_debit(world: World, charge: Obj) -> Obj:
+    """Let the bank's answer to a debit arrive; return the payment intent."""
+    intent = world.fetch("payment_intent", charge["payment_intent"])
+    payment_method = world.fetch("payment_method", charge["payment_method"])
+    decline = debits.settle(world, charge, payment_method)
+    if decline is None:
+        _finish(world, intent, charge, capture=True)
+    else:
+        _fail(world, intent, Failure(decline, charge), payment_method)
+    return intent
 
 
 def _keep_for_later(world: World, intent: Obj) -> None:
@@ -175,13 +205,28 @@ def capture_intent(world: World, intent: Obj, amount: int | None) -> None:
     settle_charge(world, charge, taken)
     world.emit("charge.captured", charge)
     world.store.set(intent, status="succeeded", amount_received=taken, amount_capturable=0)
+    world.store.schedule("expire_authorization", intent["id"], None)
     world.emit("payment_intent.succeeded", intent)
+    disputes.open_if_disputed(world, charge)
 
 
-def cancel_intent(world: World, intent: Obj, reason: str | None) -> None:
-    """Cancel an intent that has not been paid; an authorisation is released."""
+def expire_authorization(world: World, intent: Obj) -> None:
+    """Let go of an authorisation that was not captured within seven days."""
+    if intent["status"] == "requires_capture":
+        cancel_intent(world, intent, "automatic", event="charge.expired")
+
+
+def cancel_intent(
+    world: World, intent: Obj, reason: str | None, *, event: str = "charge.refunded"
+) -> None:
+    """Cancel an intent that has not been paid; an authorisation is released, with `event`."""
     if intent["status"] not in CANCELABLE:
         raise unexpected_state(world, intent, "cancel", CANCELABLE)
+    if intent["status"] == "requires_capture":
+        charge = world.fetch("charge", intent["latest_charge"])
+        release(world, charge, charge["amount"])
+        world.emit(event, charge)
+        world.store.schedule("expire_authorization", intent["id"], None)
     world.store.set(
         intent,
         status="canceled",

@@ -97,9 +97,12 @@ RELATIONS: dict[str, dict[str, Relation]] = {
     "refund": {
         "balance_transaction": Ref("balance_transaction"),
         "charge": Ref("charge"),
+        "failure_balance_transaction": Ref("balance_transaction"),
         "payment_intent": Ref("payment_intent"),
     },
     "balance_transaction": {"source": Ref("*")},
+    "dispute": {"charge": Ref("charge"), "payment_intent": Ref("payment_intent")},
+    "setup_intent": {"customer": Ref("customer"), "payment_method": Ref("payment_method")},
     "subscription": {
         "customer": Ref("customer"),
         "default_payment_method": Ref("payment_method"),
@@ -233,7 +236,7 @@ def _expand_value(view: View, shown: Obj, holder: Obj, name: str, relation: Rela
 
 
 def _find(view: View, kind: str, object_id: str) -> Obj | None:
-    kinds = ("charge", "refund") if kind == "*" else (kind,)
+    kinds = ("charge", "refund", "dispute") if kind == "*" else (kind,)
     return next((found for k in kinds if (found := view.store.get(k, object_id))), None)
 
 

@@ -264,6 +264,18 @@ class OneOf:
         return raw if raw == self.word else self.otherwise.read(raw, path)
 
 
+@dataclass(frozen=True)
+class Either:
+    """One field for text and another for anything else (``product=prod_…`` or a hash)."""
+
+    text: Field
+    otherwise: Field
+
+    def read(self, raw: Raw, path: str) -> Any:
+        """Return the value of the field that fits."""
+        return (self.text if isinstance(raw, str) else self.otherwise).read(raw, path)
+
+
 EXPAND = Array(Text(clearable=False))
 
 

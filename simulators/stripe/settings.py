@@ -35,4 +35,6 @@ class Settings:
     """How many of the shortest subscription's intervals a test clock moves at once; or None."""
     fee_rate: float = 0.029
     fee_fixed_minor: int = 30
+    dispute_fee_minor: int = 1_500
+    """What a chargeback costs beside its amount; given back when it is won."""
     delivery: DeliverySettings = field(default_factory=DeliverySettings)

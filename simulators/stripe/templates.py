@@ -60,6 +60,34 @@ PAYMENT_INTENT: Obj = {
     "_invoice": None,
 }
 
+SETUP_INTENT: Obj = {
+    "object": "setup_intent",
+    "application": None,
+    "automatic_payment_methods": None,
+    "cancellation_reason": None,
+    "customer": None,
+    "customer_account": None,
+    "description": None,
+    "excluded_payment_method_types": None,
+    "flow_directions": None,
+    "last_setup_error": None,
+    "latest_attempt": None,
+    "livemode": False,
+    "mandate": None,
+    "metadata": {},
+    "next_action": None,
+    "on_behalf_of": None,
+    "payment_method": None,
+    "payment_method_configuration_details": None,
+    "payment_method_options": {
+        "card": {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
+    },
+    "payment_method_types": ["card"],
+    "single_use_mandate": None,
+    "status": "requires_payment_method",
+    "usage": "off_session",
+}
+
 INVOICE: Obj = {
     "object": "invoice",
     "account_country": "US",
@@ -176,6 +204,7 @@ CHARGE: Obj = {
     "status": "succeeded",
     "transfer_data": None,
     "transfer_group": None,
+    "_released": 0,
 }
 
 SUBSCRIPTION: Obj = {

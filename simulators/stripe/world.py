@@ -89,7 +89,7 @@ class World:
     def fetch(self, kind: str, object_id: str, param: str = "id") -> Obj:
         """Return an object that exists and is not deleted, or raise Stripe's error."""
         found = self.store.get(kind, object_id)
-        if found is None or found.get("deleted"):
+        if found is None or found.get("deleted") or found.get("_deleted"):
             raise no_such(kind, object_id, param)
         self._enter(self.clock_of(found))
         return found
@@ -151,14 +151,19 @@ class World:
         return self._emit(event_type, obj, own)
 
     @contextmanager
-    def updating(self, obj: Obj, event_type: str) -> Iterator[None]:
-        """Emit an ``*.updated`` event for what is changed inside, if anything is."""
-        before = self._in_shapes(obj)
+    def updating(
+        self, obj: Obj, event_type: str, seen_as: Callable[[Obj], Obj] = lambda obj: obj
+    ) -> Iterator[None]:
+        """Emit an ``*.updated`` event for what is changed inside, if anything is.
+
+        `seen_as` gives the object that the event shows in this one's place: a price's plan.
+        """
+        before = self._in_shapes(seen_as(obj))
         yield
-        after = self._in_shapes(obj)
+        after = self._in_shapes(seen_as(obj))
         previous = {shape: changed_attributes(before[shape], after[shape]) for shape in before}
         if any(previous.values()):
-            self._emit(event_type, obj, previous)
+            self._emit(event_type, seen_as(obj), previous)
 
     def remove(self, obj: Obj, event_type: str) -> Obj:
         """Delete an object for good: its event shows it whole, and a stub of it stays."""

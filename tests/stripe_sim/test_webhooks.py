@@ -58,7 +58,7 @@ def test_endpoints_get_what_they_subscribe_to(
     assert first.secret != second.secret
     account.price()
     account.settle()
-    assert sorted(all_of_it.types) == ["price.created", "product.created"]
+    assert sorted(all_of_it.types) == ["plan.created", "price.created", "product.created"]
     assert only_prices.types == ["price.created"]
     headers, body = only_prices.received[0]
     verify(body, headers["stripe-signature"], str(second.secret))

@@ -1,6 +1,7 @@
 """Collects invoices: the attempt, what follows from it, and the retries."""
 
 from simulators.stripe.billing import invoices, lifecycle
+from simulators.stripe.cards import AUTHENTICATION_REQUIRED
 from simulators.stripe.charging import Failure
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.intents import attempt
@@ -9,9 +10,10 @@ from simulators.webhooks.events import Obj
 
 
 def payment_method_for(world: World, customer: Obj, holder: Obj | None = None) -> Obj | None:
-    """Return what pays: the holder's own default, else the customer's."""
+    """Return what pays: the holder's own default, else the customer's, else an older source."""
     chosen = (holder or {}).get("default_payment_method")
     chosen = chosen or customer["invoice_settings"]["default_payment_method"]
+    chosen = chosen or customer["default_source"]
     return world.store.get("payment_method", chosen) if chosen else None
 
 
@@ -65,6 +67,8 @@ def after_attempt(world: World, intent: Obj) -> None:
         world.emit("invoice.payment_action_required", invoice)
         _failed(world, invoice)
     elif intent["status"] == "requires_payment_method":
+        if intent["last_payment_error"]["code"] == AUTHENTICATION_REQUIRED.code:
+            world.emit("invoice.payment_action_required", invoice)
         _failed(world, invoice)
 
 

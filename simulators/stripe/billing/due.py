@@ -3,10 +3,15 @@
 import logging
 from collections.abc import Callable
 
+from simulators.stripe import charging, disputes, intents, refunds
 from simulators.stripe.billing import collection, lifecycle, subscriptions, test_clocks
 from simulators.stripe.store import ACCOUNT_TIME
 from simulators.stripe.world import TEST_CLOCK, World
 from simulators.webhooks.events import Cause, Obj
+
+
+def _settle_debit(world: World, charge: Obj) -> None:
+    collection.after_attempt(world, intents.settle_debit(world, charge))
 
 
 def _cancel(world: World, subscription: Obj) -> None:
@@ -19,10 +24,15 @@ _log = logging.getLogger(__name__)
 ACTIONS: dict[str, tuple[str, Callable[[World, Obj], object]]] = {
     "cancel": ("subscription", _cancel),
     "delete_test_clock": (TEST_CLOCK, test_clocks.remove),
+    "dispute_due": ("dispute", disputes.conclude),
     "expire": ("subscription", lifecycle.expire),
+    "expire_charge": ("charge", charging.expire_charge),
+    "expire_authorization": ("payment_intent", intents.expire_authorization),
     "finalize": ("invoice", collection.advance_draft),
     "renew": ("subscription", subscriptions.renew),
     "retry": ("invoice", collection.retry),
+    "settle_debit": ("charge", _settle_debit),
+    "settle_refund": ("refund", refunds.settle),
     "trial_will_end": ("subscription", subscriptions.warn_of_trial_end),
 }
 """For each planned action, the kind of object that it is done to, and what is done."""

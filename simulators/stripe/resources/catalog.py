@@ -1,10 +1,13 @@
 """``/v1/products`` and ``/v1/prices``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
+from simulators.stripe.rendering import plan_of
 from simulators.stripe.resources.common import retriever
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
@@ -139,14 +142,15 @@ _LIST_PRICES = listing(
 
 def create_product(world: World, call: Call) -> Obj:
     """Create a product, with its default price if one is described."""
-    product = _new_product(world, call.params)
+    product = new_product(world, call.params)
     if data := call.params.get("default_price_data"):
         price = new_price(world, {**data, "product": product["id"]})
         world.store.set(product, default_price=price["id"])
     return product
 
 
-def _new_product(world: World, given: Obj) -> Obj:
+def new_product(world: World, given: Obj) -> Obj:
+    """Add a product, with its event."""
     product_id = given.get("id") or world.ids.new("prod", 14)
     if world.store.get("product", product_id):
         raise InvalidRequest("Product already exists.", code="resource_already_exists")
@@ -214,19 +218,21 @@ def create_price(world: World, call: Call) -> Obj:
     if "unit_amount" not in given:
         raise missing("unit_amount")
     if "product_data" in given:
-        given["product"] = _new_product(world, given["product_data"])["id"]
+        given["product"] = new_product(world, given["product_data"])["id"]
     if "product" not in given:
         raise missing("product")
     return new_price(world, given)
 
 
-def new_price(world: World, given: Obj) -> Obj:
-    """Add a price, with its event."""
+def new_price(world: World, given: Obj, *, prefix: str = "price") -> Obj:
+    """Add a price, with its events: a recurring one is a plan, too."""
     world.fetch("product", given["product"], "product")
+    if "id" in given and world.store.get("price", given["id"]):
+        raise InvalidRequest("Plan already exists.", code="resource_already_exists", param="id")
     lookup_key = given.get("lookup_key")
     _free_lookup_key(world, lookup_key, transfer=given.get("transfer_lookup_key", False))
     price: Obj = {
-        "id": world.ids.new("price"),
+        "id": given.get("id") or world.ids.new(prefix),
         "object": "price",
         "active": given.get("active", True),
         "billing_scheme": "per_unit",
@@ -245,8 +251,11 @@ def new_price(world: World, given: Obj) -> Obj:
         "type": "recurring" if given.get("recurring") else "one_time",
         "unit_amount": given["unit_amount"],
         "unit_amount_decimal": str(given["unit_amount"]),
+        "_deleted": False,
     }
     world.store.insert(price)
+    if price["recurring"]:
+        world.emit("plan.created", plan_of(price))
     world.emit("price.created", price)
     return price
 
@@ -291,14 +300,25 @@ def update_price(world: World, call: Call) -> Obj:
         _free_lookup_key(world, changes["lookup_key"], transfer=transfer)
     if "metadata" in call.params:
         changes["metadata"] = merge_metadata(price["metadata"], call.params["metadata"])
-    with world.updating(price, "price.updated"):
+    with updating_price(world, price):
         world.store.set(price, **changes)
     return price
 
 
+@contextmanager
+def updating_price(world: World, price: Obj) -> Iterator[None]:
+    """Emit the events of a price that changes inside, and of the plan that it is."""
+    with world.updating(price, "price.updated"):
+        if price["recurring"]:
+            with world.updating(price, "plan.updated", plan_of):
+                yield
+        else:
+            yield
+
+
 def list_prices(world: World, call: Call) -> Obj:
     """List prices."""
-    found = world.store.all("price")
+    found = [price for price in world.store.all("price") if not price["_deleted"]]
     if "lookup_keys" in call.params:
         found = [price for price in found if price["lookup_key"] in call.params["lookup_keys"]]
     for key, value in call.params.get("recurring", {}).items():

@@ -1,15 +1,18 @@
-"""``/v1/charges``, ``/v1/refunds`` and ``/v1/balance_transactions``."""
+"""``/v1/charges`` and ``/v1/balance_transactions``."""
 
-from simulators.stripe.charging import new_balance_transaction
-from simulators.stripe.currencies import format_money
-from simulators.stripe.errors import InvalidRequest, missing
+from simulators.stripe import disputes
+from simulators.stripe.charging import bank_says, charge_card, decline_error, settle_charge
+from simulators.stripe.currencies import Currency, check_chargeable
+from simulators.stripe.errors import CardError, InvalidRequest
+from simulators.stripe.intents import AUTHORISED_S, capture_intent
 from simulators.stripe.lists import page
-from simulators.stripe.resources.common import retriever
+from simulators.stripe.resources.common import SHIPPING, full_shipping, retriever
+from simulators.stripe.resources.payment_methods import from_token, own_payment_method
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
     ID,
     METADATA,
-    Choice,
+    Flag,
     Integer,
     Params,
     Text,
@@ -20,18 +23,110 @@ from simulators.stripe.schema import (
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
-_REFUND = Params(
+_CREATE = Params(
     {
-        "amount": Integer(1),
-        "charge": ID,
+        "amount": Integer(1, 99_999_999),
+        "capture": Flag(),
+        "currency": Currency(),
+        "customer": ID,
+        "description": Text(),
         "metadata": METADATA,
-        "payment_intent": ID,
-        "reason": Choice("duplicate", "fraudulent", "requested_by_customer"),
-    }
+        "receipt_email": Text(512),
+        "shipping": SHIPPING,
+        "source": ID,
+        "statement_descriptor": Text(22),
+        "statement_descriptor_suffix": Text(22),
+        "transfer_group": Text(),
+    },
+    ("amount", "currency"),
+)
+_PLAIN = (
+    "amount",
+    "currency",
+    "customer",
+    "description",
+    "receipt_email",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_group",
 )
 _UPDATE_CHARGE = Params(
     {"customer": ID, "description": Text(), "metadata": METADATA, "receipt_email": Text(512)}
 )
+
+
+def create_charge(world: World, call: Call) -> Obj:
+    """Charge a token, or a customer's source, without a payment intent."""
+    given = call.params
+    check_chargeable(given["amount"], given["currency"])
+    payment_method = _payer(world, given)
+    order: Obj = {
+        **dict.fromkeys(_PLAIN),
+        **call.pick(*_PLAIN),
+        "id": None,
+        "metadata": merge_metadata({}, given.get("metadata")),
+        "shipping": full_shipping(given.get("shipping")),
+        "_invoice": None,
+    }
+    decline = bank_says(payment_method, off_session=True, authenticated=False)
+    capture = given.get("capture", True)
+    charge = charge_card(world, order, payment_method, decline, capture=capture)
+    if decline is not None:
+        raise decline_error(decline, charge=charge["id"])
+    if capture:
+        disputes.open_if_disputed(world, charge)
+    else:
+        ends_at = world.account_now + AUTHORISED_S
+        world.store.schedule("expire_charge", charge["id"], ends_at)
+    return charge
+
+
+def _payer(world: World, given: Obj) -> Obj:
+    """Return what a direct charge is taken from: its source, else the customer's default."""
+    customer: Obj | None = None
+    if owner := given.get("customer"):
+        customer = world.fetch("customer", owner, "customer")
+    source: str | None = given.get("source")
+    if source is None and customer is not None:
+        source = customer["default_source"]
+    if source is None:
+        if customer is None:
+            raise InvalidRequest("Must provide source or customer.")
+        raise CardError(
+            "Cannot charge a customer that has no active card",
+            status=402,
+            code="missing",
+            param="card",
+        )
+    if source.startswith("tok_"):
+        return from_token(world, source, "source")
+    return own_payment_method(world, source, customer, "source")
+
+
+def capture_charge(world: World, call: Call) -> Obj:
+    """Take the money of a direct charge that was only authorised."""
+    charge = world.fetch("charge", call.id)
+    if charge["payment_intent"] is not None:
+        intent = world.fetch("payment_intent", charge["payment_intent"])
+        capture_intent(world, intent, call.params.get("amount"))
+        return charge
+    if charge["captured"] or charge["refunded"] or not charge["paid"]:
+        raise InvalidRequest(
+            f"Charge {charge['id']} has already been captured, has expired or has failed.",
+            code="charge_already_captured",
+        )
+    amount = int(call.params.get("amount", charge["amount"]))
+    if amount > charge["amount"]:
+        raise InvalidRequest(
+            "The amount to capture is greater than the charge's.",
+            code="amount_too_large",
+            param="amount",
+        )
+    world.store.schedule("expire_charge", charge["id"], None)
+    settle_charge(world, charge, amount)
+    world.emit("charge.captured", charge)
+    disputes.open_if_disputed(world, charge)
+    return charge
 
 
 def update_charge(world: World, call: Call) -> Obj:
@@ -56,106 +151,6 @@ def list_charges(world: World, call: Call) -> Obj:
     )
 
 
-def create_refund(world: World, call: Call) -> Obj:
-    """Give back all or a part of a captured charge."""
-    charge = _charge_to_refund(world, call)
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    amount = call.params.get("amount", left)
-    _check_refundable(charge, amount, left)
-    refund = world.store.insert(_new_refund(world, charge, amount, call.params))
-    transaction = new_balance_transaction(world, refund, -amount, 0, "refund")
-    world.store.set(refund, balance_transaction=transaction["id"])
-    world.record_money(
-        refund,
-        entry_id=transaction["id"],
-        amount_minor=-amount,
-        state="succeeded",
-        invoice=charge["_invoice"],
-    )
-    refunded = charge["amount_refunded"] + amount
-    with world.updating(charge, "charge.refunded"):
-        whole = refunded == charge["amount_captured"]
-        world.store.set(charge, amount_refunded=refunded, refunded=whole)
-    world.emit("refund.created", refund)
-    return refund
-
-
-def _charge_to_refund(world: World, call: Call) -> Obj:
-    if intent_id := call.params.get("payment_intent"):
-        intent = world.fetch("payment_intent", intent_id, "payment_intent")
-        if intent["status"] != "succeeded":
-            raise InvalidRequest(
-                f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.",
-                param="payment_intent",
-            )
-        return world.fetch("charge", intent["latest_charge"])
-    if "charge" not in call.params:
-        raise missing("payment_intent")
-    return world.fetch("charge", call.params["charge"], "charge")
-
-
-def _check_refundable(charge: Obj, amount: int, left: int) -> None:
-    if not charge["captured"]:
-        raise InvalidRequest(
-            f"Charge {charge['id']} has not been captured or has failed, so it cannot be refunded.",
-            code="charge_not_refundable",
-        )
-    if left == 0:
-        raise InvalidRequest(
-            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
-        )
-    if amount > left:
-        money = format_money(amount, charge["currency"])
-        raise InvalidRequest(
-            f"Refund amount ({money}) is greater than unrefunded amount on charge "
-            f"({format_money(left, charge['currency'])})",
-            param="amount",
-        )
-
-
-def _new_refund(world: World, charge: Obj, amount: int, given: Obj) -> Obj:
-    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
-    return {
-        "id": world.ids.new("re"),
-        "object": "refund",
-        "amount": amount,
-        "balance_transaction": None,
-        "charge": charge["id"],
-        "created": world.account_now,
-        "currency": charge["currency"],
-        "description": None,
-        "destination_details": {"card": {**reference, "type": "refund"}, "type": "card"},
-        "metadata": merge_metadata({}, given.get("metadata")),
-        "payment_intent": charge["payment_intent"],
-        "reason": given.get("reason"),
-        "receipt_number": None,
-        "source_transfer_reversal": None,
-        "status": "succeeded",
-        "transfer_reversal": None,
-        "_customer": charge["customer"],
-    }
-
-
-def update_refund(world: World, call: Call) -> Obj:
-    """Change a refund's metadata."""
-    refund = world.fetch("refund", call.id)
-    metadata = merge_metadata(refund["metadata"], call.params.get("metadata"))
-    with world.updating(refund, "refund.updated"):
-        world.store.set(refund, metadata=metadata)
-    return refund
-
-
-def list_refunds(world: World, call: Call) -> Obj:
-    """List refunds."""
-    return page(call, world.store.all("refund"), equal=("charge", "payment_intent"))
-
-
-def list_of_charge(world: World, call: Call) -> Obj:
-    """List a charge's refunds."""
-    world.fetch("charge", call.id)
-    return page(call, world.store.where("refund", "charge", call.id))
-
-
 def list_balance_transactions(world: World, call: Call) -> Obj:
     """List balance transactions."""
     found = world.store.all("balance_transaction")
@@ -163,6 +158,8 @@ def list_balance_transactions(world: World, call: Call) -> Obj:
 
 
 ROUTES = [
+    Route("POST", "/v1/charges", create_charge, _CREATE),
+    Route("POST", "/v1/charges/{id}/capture", capture_charge, Params({"amount": Integer(1)})),
     Route(
         "GET",
         "/v1/charges",
@@ -171,16 +168,6 @@ ROUTES = [
     ),
     Route("GET", "/v1/charges/{id}", retriever("charge")),
     Route("POST", "/v1/charges/{id}", update_charge, _UPDATE_CHARGE),
-    Route("GET", "/v1/charges/{id}/refunds", list_of_charge, listing()),
-    Route("POST", "/v1/refunds", create_refund, _REFUND),
-    Route(
-        "GET",
-        "/v1/refunds",
-        list_refunds,
-        listing(charge=ID, created=TimeRange(), payment_intent=ID),
-    ),
-    Route("GET", "/v1/refunds/{id}", retriever("refund")),
-    Route("POST", "/v1/refunds/{id}", update_refund, Params({"metadata": METADATA})),
     Route(
         "GET",
         "/v1/balance_transactions",

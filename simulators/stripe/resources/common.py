@@ -1,7 +1,7 @@
 """Parameters that several resources share."""
 
 from simulators.stripe.routes import Call, Handler
-from simulators.stripe.schema import CLEARABLE_ID, Hash, Text
+from simulators.stripe.schema import CLEARABLE_ID, TIMESTAMP, Choice, Hash, Text
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
@@ -27,6 +27,20 @@ BILLING_DETAILS = Hash(
         "phone": Text(),
         "tax_id": CLEARABLE_ID,
     }
+)
+MANDATE_DATA = Hash(
+    {
+        "customer_acceptance": Hash(
+            {
+                "accepted_at": TIMESTAMP,
+                "offline": Hash({}),
+                "online": Hash({"ip_address": Text(), "user_agent": Text()}),
+                "type": Choice("offline", "online"),
+            },
+            frozenset({"type"}),
+        )
+    },
+    frozenset({"customer_acceptance"}),
 )
 
 

@@ -12,6 +12,7 @@ from simulators.stripe.resources.common import (
     full_shipping,
 )
 from simulators.stripe.resources.payment_methods import attach_to, own_payment_method
+from simulators.stripe.resources.sources import add_source
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
     CLEARABLE_ID,
@@ -47,6 +48,7 @@ _FIELDS: dict[str, Field] = {
     "phone": Text(20),
     "preferred_locales": Array(Text()),
     "shipping": SHIPPING,
+    "source": ID,
     "tax_exempt": Choice("exempt", "none", "reverse", clearable=True),
 }
 _CREATE = Params({**_FIELDS, "payment_method": ID, "test_clock": ID})
@@ -81,6 +83,8 @@ def create(world: World, call: Call) -> Obj:
     wanted = settings.get("default_payment_method")
     world.store.set(customer, **_changes(world, customer, call, checked=False))
     world.emit("customer.created", customer)
+    if source := call.params.get("source"):
+        add_source(world, customer, source, {})
     if given := call.params.get("payment_method"):
         attached = attach_to(world, given, customer)
         if wanted == given:
@@ -98,6 +102,10 @@ def update(world: World, call: Call) -> Obj:
     customer = world.fetch("customer", call.id)
     with world.updating(customer, "customer.updated"):
         world.store.set(customer, **_changes(world, customer, call, checked=True))
+    if source := call.params.get("source"):
+        added = add_source(world, customer, source, {})
+        with world.updating(customer, "customer.updated"):
+            world.store.set(customer, default_source=added["id"])
     return customer
 
 

@@ -7,7 +7,7 @@ from simulators.stripe.billing import collection
 from simulators.stripe.currencies import Currency, check_chargeable
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.lists import page
-from simulators.stripe.resources.common import SHIPPING, full_shipping, retriever
+from simulators.stripe.resources.common import MANDATE_DATA, SHIPPING, full_shipping, retriever
 from simulators.stripe.resources.payment_methods import DATA, from_data, own_payment_method
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
@@ -33,7 +33,7 @@ from simulators.webhooks.events import Obj
 _METHOD: dict[str, Field] = {
     "payment_method": CLEARABLE_ID,
     "payment_method_data": Hash(DATA, frozenset({"type"})),
-    "payment_method_types": Array(Choice("card")),
+    "payment_method_types": Array(Choice("card", "sepa_debit")),
     "receipt_email": Text(512),
     "setup_future_usage": Choice("off_session", "on_session", clearable=True),
     "shipping": SHIPPING,
@@ -54,6 +54,7 @@ _CONFIRM: dict[str, Field] = {
     **_METHOD,
     "capture_method": _FIELDS["capture_method"],
     "error_on_requires_action": Flag(),
+    "mandate_data": MANDATE_DATA,
     "off_session": OneOf("one_off", OneOf("recurring", Flag())),
     "return_url": Text(),
 }

@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 
+from simulators.stripe import debits
 from simulators.stripe.cards import BY_NUMBER, Card, find_card
-from simulators.stripe.charging import decline_error
-from simulators.stripe.errors import CardError, InvalidRequest, no_such
+from simulators.stripe.charging import card_of, decline_error
+from simulators.stripe.errors import CardError, InvalidRequest, missing, no_such
 from simulators.stripe.lists import page
 from simulators.stripe.resources.common import BILLING_DETAILS, full_address
 from simulators.stripe.routes import Call, Route
@@ -32,13 +33,14 @@ _CARD = Hash(
         "token": ID,
     }
 )
-_TYPE = Choice("card")
+_TYPE = Choice("card", "sepa_debit")
 _DISPLAY = Choice("always", "limited", "unspecified")
 DATA: dict[str, Field] = {
     "allow_redisplay": _DISPLAY,
     "billing_details": BILLING_DETAILS,
     "card": _CARD,
     "metadata": METADATA,
+    "sepa_debit": Hash({"iban": Text(40, clearable=False)}, frozenset({"iban"})),
     "type": _TYPE,
 }
 _UPDATE = Params(
@@ -51,44 +53,72 @@ _UPDATE = Params(
 )
 
 
-def from_card(world: World, card: Card, given: Obj | None = None) -> Obj:
+def from_card(
+    world: World, card: Card, given: Obj | None = None, method_id: str | None = None
+) -> Obj:
     """Add a payment method for a test card, with details that a caller may have given."""
     given = given or {}
     details = given.get("card", {})
     next_year = datetime.fromtimestamp(world.account_now, UTC).year + 1
+    shown = {
+        "brand": card.brand,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass" if details.get("cvc") else "unchecked",
+        },
+        "country": "US",
+        "display_brand": card.brand,
+        "exp_month": details.get("exp_month", 12),
+        "exp_year": details.get("exp_year", next_year),
+        "fingerprint": world.ids.letters(16),
+        "funding": card.funding,
+        "generated_from": None,
+        "last4": card.number[-4:],
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+    return _insert(world, given, "card", shown, method_id, _card=card.name)
+
+
+def _from_iban(world: World, given: Obj) -> Obj:
+    """Add a payment method for a test bank account."""
+    iban, _ = debits.find(given["sepa_debit"]["iban"])
+    shown = {
+        "bank_code": iban[4:9],
+        "branch_code": "",
+        "country": iban[:2],
+        "fingerprint": world.ids.letters(16),
+        "generated_from": {"charge": None, "setup_attempt": None},
+        "last4": iban[-4:],
+    }
+    return _insert(world, given, "sepa_debit", shown, _iban=iban)
+
+
+def _insert(
+    world: World,
+    given: Obj,
+    kind: str,
+    shown: Obj,
+    method_id: str | None = None,
+    **own: str,
+) -> Obj:
     return world.store.insert(
         {
-            "id": world.ids.new("pm"),
+            "id": method_id or world.ids.new("pm"),
             "object": "payment_method",
             "allow_redisplay": given.get("allow_redisplay", "unspecified"),
             "billing_details": _billing_details(given.get("billing_details", {})),
-            "card": {
-                "brand": card.brand,
-                "checks": {
-                    "address_line1_check": None,
-                    "address_postal_code_check": None,
-                    "cvc_check": "pass" if details.get("cvc") else "unchecked",
-                },
-                "country": "US",
-                "display_brand": card.brand,
-                "exp_month": details.get("exp_month", 12),
-                "exp_year": details.get("exp_year", next_year),
-                "fingerprint": world.ids.letters(16),
-                "funding": card.funding,
-                "generated_from": None,
-                "last4": card.number[-4:],
-                "networks": {"available": [card.brand], "preferred": None},
-                "regulated_status": "unregulated",
-                "three_d_secure_usage": {"supported": True},
-                "wallet": None,
-            },
+            kind: shown,
             "created": world.account_now,
             "customer": None,
             "customer_account": None,
             "livemode": False,
             "metadata": merge_metadata({}, given.get("metadata")),
-            "type": "card",
-            "_card": card.name,
+            "type": kind,
+            **own,
         }
     )
 
@@ -141,32 +171,34 @@ def attach_to(world: World, name: str, customer: Obj) -> Obj:
             "This PaymentMethod was previously used without being attached to a Customer or was "
             "detached from a Customer, and may not be used again.",
         )
-    card = find_card(f"pm_card_{payment_method['_card']}")
-    assert card is not None  # noqa: S101 - every payment method is made from a card
-    if card.decline is not None and not card.attaches:
-        raise decline_error(card.decline)
+    check_attachable(payment_method)
     world.store.set(payment_method, customer=customer["id"])
     world.emit("payment_method.attached", payment_method)
     return payment_method
 
 
+def check_attachable(payment_method: Obj) -> None:
+    """Refuse a card that declines as soon as it is to be kept."""
+    if payment_method["type"] == "card":
+        card = card_of(payment_method)
+        if card.decline is not None and not card.attaches:
+            raise decline_error(card.decline)
+
+
 def create(world: World, call: Call) -> Obj:
-    """Create a payment method from a card's number or a token."""
+    """Create a payment method from a card's number, a token or an account's number."""
     return from_data(world, call.params)
 
 
 def from_data(world: World, given: Obj) -> Obj:
     """Create a payment method from ``payment_method_data`` or the like."""
-    details = given.get("card")
-    if details is None:
-        raise InvalidRequest(
-            "Missing required param: card.", code="parameter_missing", param="card"
-        )
+    if given["type"] not in given:
+        raise missing(given["type"])
+    if given["type"] == "sepa_debit":
+        return _from_iban(world, given)
+    details = given["card"]
     if token := details.get("token"):
-        card = find_card(token)
-        if card is None:
-            raise no_such("token", token, "card[token]")
-        return from_card(world, card, given)
+        return from_token(world, token, "card[token]", given)
     number = details.get("number", "").replace(" ", "")
     card = BY_NUMBER.get(number)
     if card is None:
@@ -174,6 +206,20 @@ def from_data(world: World, given: Obj) -> Obj:
             "Your card number is incorrect.", status=402, code="incorrect_number", param="number"
         )
     return from_card(world, card, given)
+
+
+def from_token(
+    world: World,
+    token: str,
+    param: str,
+    given: Obj | None = None,
+    method_id: str | None = None,
+) -> Obj:
+    """Create a payment method from a test token such as ``tok_visa``."""
+    card = find_card(token)
+    if card is None:
+        raise no_such("token", token, param)
+    return from_card(world, card, given, method_id)
 
 
 def attach(world: World, call: Call) -> Obj:
@@ -192,19 +238,25 @@ def detach(world: World, call: Call) -> Obj:
             code="payment_method_unexpected_state",
         )
     customer = world.fetch("customer", payment_method["customer"])
-    _forget_default(world, customer, payment_method["id"])
-    with_owner = {"customer": payment_method["customer"]}
-    world.store.set(payment_method, customer=None, _detached=True)
-    world.emit("payment_method.detached", payment_method, with_owner)
+    detach_from(world, customer, payment_method)
     return payment_method
+
+
+def detach_from(world: World, customer: Obj, payment_method: Obj) -> None:
+    """Take a payment method from its customer, who then pays with none by default."""
+    _forget_default(world, customer, payment_method["id"])
+    with world.updating(payment_method, "payment_method.detached"):
+        world.store.set(payment_method, customer=None, _detached=True)
 
 
 def _forget_default(world: World, customer: Obj, payment_method: str) -> None:
     settings = customer["invoice_settings"]
-    if settings["default_payment_method"] == payment_method:
-        with world.updating(customer, "customer.updated"):
+    with world.updating(customer, "customer.updated"):
+        if settings["default_payment_method"] == payment_method:
             emptied = {**settings, "default_payment_method": None}
             world.store.set(customer, invoice_settings=emptied)
+        if customer["default_source"] == payment_method:
+            world.store.set(customer, default_source=None)
     for subscription in world.store.where("subscription", "customer", customer["id"]):
         if subscription["default_payment_method"] == payment_method:
             with world.updating(subscription, "customer.subscription.updated"):
@@ -220,7 +272,7 @@ def update(world: World, call: Call) -> Obj:
             code="payment_method_unexpected_state",
         )
     changes = call.pick("allow_redisplay")
-    if "card" in call.params:
+    if "card" in call.params and payment_method["type"] == "card":
         changes["card"] = {**payment_method["card"], **call.params["card"]}
     if "billing_details" in call.params:
         merged = {**payment_method["billing_details"], **call.params["billing_details"]}
