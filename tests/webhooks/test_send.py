@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.webhooks.conftest import Ran, Receiver
 
     Run = Callable[..., Ran]
+    Case = tuple[str, list[str], Callable[[dict[str, Any]], object], object]
 
 
 @pytest.mark.parametrize("event", KINDS)
@@ -27,7 +28,7 @@ def test_every_event_is_accepted(run: Run, receiver: Receiver, event: str) -> No
     assert (ran.status, receiver.types, receiver.refused) == (0, [event], 0), ran.err
 
 
-OPTIONS: list[tuple[str, list[str], Callable[[dict[str, Any]], object], object]] = [
+OPTIONS: list[Case] = [
     ("invoice.paid", ["--customer", "cus_7"], lambda o: o["customer"], "cus_7"),
     (
         "invoice.paid",
@@ -64,16 +65,10 @@ OPTIONS: list[tuple[str, list[str], Callable[[dict[str, Any]], object], object]]
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("event", "options", "look", "expected"), OPTIONS)
-def test_an_option_shows_in_the_object(
-    run: Run,
-    receiver: Receiver,
-    event: str,
-    options: list[str],
-    look: Callable[[dict[str, Any]], object],
-    expected: object,
-) -> None:
+@pytest.mark.parametrize("case", OPTIONS, ids=lambda case: f"{case[0]} {' '.join(case[1])}")
+def test_an_option_shows_in_the_object(run: Run, receiver: Receiver, case: Case) -> None:
     """What an option says stands where Stripe would put it."""
+    event, options, look, expected = case
     assert run("send", event, *options, "--to", receiver.url).status == 0
     assert look(receiver.object) == expected
 

@@ -23,6 +23,7 @@ CURRENCIES = st.sampled_from(["usd", "EUR", "jpy", "kwd", "ugx"])
 
 
 def built(event: str, **given_parameters: Any) -> list[dict[str, Any]]:
+    """Build an event, and whatever is sent with it."""
     return compose(find_kind(event), Parameters(**given_parameters), NOW)
 
 

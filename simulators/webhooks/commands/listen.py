@@ -271,8 +271,8 @@ def listen(  # noqa: PLR0913 - typer turns parameters into options
         inbox = Inbox(secret, answering, _tell_json if as_json else _tell, count_max=count)
         server = make_server(inbox, port)
         url = f"http://127.0.0.1:{server.server_port}/"
-        _greet(url, secret if is_own else None, as_json=as_json)
         try:
+            _greet(url, secret if is_own else None, as_json=as_json)
             _serve(server, inbox, seconds)
             is_cut_short = False
         except KeyboardInterrupt:

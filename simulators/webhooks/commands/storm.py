@@ -130,8 +130,9 @@ class Storm:
             yield from _joined(threads, time.monotonic() + drain_s)
         finally:
             self._stop.set()
-            for thread in threads:
+            for _ in threads:
                 self._queue.put(None)
+            for thread in threads:
                 thread.join(drain_s)
             self.tally.elapsed_s = time.monotonic() - started
 
