@@ -1,210 +1,182 @@
-"""Stripe's API over HTTP: who may call, what is called, and the answer's form."""
+"""Stripe's API over HTTP: what is called, how often it is done, and what faults do to it."""
 
-import base64
-import binascii
-import hashlib
 import json
 import logging
-import re
-from dataclasses import dataclass
-from http import HTTPStatus
+import time
+from collections import deque
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from simulators.stripe import resources
-from simulators.stripe.errors import (
-    KEYLESS,
-    ApiError,
-    BadParameters,
-    InvalidRequest,
-    unrecognized_url,
-)
+from simulators.stripe.errors import ApiError, unrecognized_url
+from simulators.stripe.exchange import Exchange, fingerprint, form_text
+from simulators.stripe.faults import requests as faults
+from simulators.stripe.faults.requests import RequestFaults, facts_of, rate_limited, server_error
+from simulators.stripe.faults.wire import Reset, Truncated
 from simulators.stripe.forms import Raw, decode_form
-from simulators.stripe.idempotency import Answer, IdempotencyKeys
+from simulators.stripe.idempotency import Answer
 from simulators.stripe.routes import Call, Route, Router
-from simulators.stripe.versions import NEWEST, SUPPORTED, refusal
-from simulators.stripe.world import World
+from simulators.stripe.simulator import Simulator
+from simulators.stripe.versions import shape_of
 from simulators.webhooks.events import Cause, Obj
-
-_BODY_MAX_BYTES = 1_000_000
-_HIDE_FROM = 12
-_KEY = re.compile(r"(sk|rk)_test_[A-Za-z0-9_]+")
-_FORM = "application/x-www-form-urlencoded"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class Exchange:
-    """One request on its way through, and what its answer's headers will say."""
-
-    request: Request
-    request_id: str
-    version: str = NEWEST
-    account: str = ""
-    key: str | None = None
-    raw: bytes = b""
-
-    @property
-    def log_url(self) -> str:
-        """Where Stripe's dashboard would show the request."""
-        return f"https://dashboard.stripe.com/test/logs/{self.request_id}"
-
-
 class Api:
-    """Answers requests to ``/v1`` from a world."""
+    """Answers requests to ``/v1`` from a simulator's account."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._world = simulator.world
         self._router = Router(resources.ROUTES)
-        self._keys = IdempotencyKeys()
+        self._limit = _RateLimit(simulator.world.settings.rate_limit_per_s)
 
     async def __call__(self, request: Request) -> Response:
-        """Read the request; then, without ever waiting, execute it and answer."""
+        """Read the request, execute it in one go, and answer."""
         exchange = Exchange(request, self._world.ids.new("req", 14))
         try:
-            exchange.account = _authenticate(request.headers.get("authorization"))
-            exchange.version = _version(request.headers.get("stripe-version"), self._world.version)
-            exchange.key = self._idempotency_key(request)
-            exchange.raw = await _read_body(request)
-            return self._answer(exchange)
+            await exchange.read(self._world.version)
+            self._limit.check(exchange.account)
+            return await self._answer(exchange)
         except ApiError as error:
-            return _respond(exchange, error.status, _encode(error.body(exchange.log_url)))
+            return exchange.respond(self._refusal(exchange, error))
+        finally:
+            self._simulator.dispatcher.requests.pop(exchange.request_id, None)
 
-    @staticmethod
-    def _idempotency_key(request: Request) -> str | None:
-        return request.headers.get("idempotency-key") if request.method == "POST" else None
-
-    def _answer(self, exchange: Exchange) -> Response:
-        """Execute once, or give the stored answer again."""
-        path, method = exchange.request.url.path, exchange.request.method
-        found = self._router.find(method, path)
+    async def _answer(self, exchange: Exchange) -> Response:
+        """Execute once, or give the stored answer again; faults may come in between."""
+        found = self._router.find(exchange.method, exchange.path)
         if found is None:
-            raise unrecognized_url(method, path)
-        raw = decode_form(_form_text(exchange))
+            raise unrecognized_url(exchange.method, exchange.path)
+        route, path = found
+        raw = decode_form(form_text(exchange))
+        stored = self._begin(exchange, raw)
+        keep: Answer | None = None
+        try:
+            struck = self._strike(exchange, path, raw)
+            if refusal := struck.refusal:
+                raise refusal
+            if struck.resets_before:
+                return Reset()
+            await struck.wait("last")
+            answer = stored or self._execute(exchange, route, path, raw, struck)
+            keep = answer if answer.executed else None
+        finally:
+            if exchange.key is not None and stored is None:
+                self._simulator.keys.finish(exchange.account, exchange.key, keep)
+            self._simulator.save()
+        await self._simulator.dispatcher.before_answer(exchange.request_id)
+        await struck.wait("first")
+        return _send(exchange.respond(answer), struck)
+
+    def _begin(self, exchange: Exchange, raw: dict[str, Raw]) -> Answer | None:
+        """Claim the idempotency key, if there is one; return the answer that it has already."""
         if exchange.key is None:
-            answer, _ = self._execute(exchange, *found, raw)
-            return _respond(exchange, answer.status, answer.body)
-        stored = self._keys.begin(
+            return None
+        return self._simulator.keys.begin(
             exchange.account,
             exchange.key,
-            method=method,
-            path=path,
-            fingerprint=_fingerprint(raw),
-            now=self._world.now,
+            method=exchange.method,
+            path=exchange.path,
+            fingerprint=fingerprint(raw),
+            now=self._world.account_now,
         )
-        if stored is not None:
-            return _respond(exchange, stored.status, stored.body, replay_of=stored.request_id)
-        answer, executed = self._execute(exchange, *found, raw)
-        self._keys.finish(exchange.account, exchange.key, answer if executed else None)
-        return _respond(exchange, answer.status, answer.body)
+
+    def _strike(
+        self, exchange: Exchange, path: dict[str, str], raw: dict[str, Raw]
+    ) -> RequestFaults:
+        """Find the faults that hit this request."""
+        labels = {
+            "request": exchange.request_id,
+            "idempotency_key": exchange.key,
+            "method": exchange.method,
+            "path": exchange.path,
+        }
+        facts = facts_of(self._world.store, labels, path, raw)
+        self._simulator.dispatcher.requests[exchange.request_id] = facts
+        return faults.strike(self._simulator.faults, facts, self._world.account_now)
 
     def _execute(
-        self, exchange: Exchange, route: Route, path: dict[str, str], raw: dict[str, Raw]
-    ) -> tuple[Answer, bool]:
-        """Return the answer, and whether execution had begun when it was decided."""
-        executed = True
+        self,
+        exchange: Exchange,
+        route: Route,
+        path: dict[str, str],
+        raw: dict[str, Raw],
+        struck: RequestFaults,
+    ) -> Answer:
+        """Do what is asked; return the answer, which says whether execution had begun."""
         try:
-            params = route.params.read(raw)
-            call = Call(path, params, exchange.request.url.path)
-            cause = Cause(exchange.request_id, exchange.key)
-            with self._world.transaction(cause, modifies=route.method != "GET"):
-                result = route.handler(self._world, call)
-                expand = tuple(params.get("expand", []))
-                shown = self._world.show(result, expand, exchange.version)
-            status, body = 200, _encode(shown)
+            return self._do(exchange, route, path, raw, struck)
         except ApiError as error:
-            status, body, executed = (
-                error.status,
-                _encode(error.body(exchange.log_url)),
-                error.executed,
-            )
+            return self._refusal(exchange, error)
         except Exception:  # noqa: BLE001 - a bug of ours is answered as a 500, and logged
             _log.exception("%s %s failed", route.method, route.path)
-            unknown = ApiError("An unknown error occurred", status=500)
-            status, body = unknown.status, _encode(unknown.body(exchange.log_url))
-        return Answer(status, body, exchange.request_id), executed
+            return self._refusal(exchange, server_error(500))
 
+    def _do(
+        self,
+        exchange: Exchange,
+        route: Route,
+        path: dict[str, str],
+        raw: dict[str, Raw],
+        struck: RequestFaults,
+    ) -> Answer:
+        params = route.params.read(raw)
+        call = Call(path, params, exchange.path)
+        cause = Cause(exchange.request_id, exchange.key)
+        failure, kept = struck.failure or (None, False)
+        with self._world.transaction(cause, modifies=route.method != "GET"):
+            result = route.handler(self._world, call)
+            expand = tuple(params.get("expand", []))
+            shown = self._world.show(result, expand, exchange.version)
+            if failure is not None and not kept:
+                raise failure
+        if failure is not None:
+            raise failure
+        return Answer(200, _encode(shown), exchange.request_id)
 
-def _authenticate(header: str | None) -> str:
-    """Return the API key, given as Bearer or as the user name of Basic."""
-    scheme, _, value = (header or "").partition(" ")
-    value = value.strip()
-    if scheme.lower() == "basic":
-        try:
-            value = base64.b64decode(value, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            value = ""
-    elif scheme.lower() != "bearer":
-        value = ""
-    if not value:
-        raise InvalidRequest(KEYLESS, status=401)
-    if not _KEY.fullmatch(value):
-        hidden = (
-            f"{value[:8]}{'*' * 8}{value[-4:]}" if len(value) > _HIDE_FROM else "*" * len(value)
+    def _refusal(self, exchange: Exchange, error: ApiError) -> Answer:
+        """Return an error as an answer; the objects in it have the version's shape too."""
+        body = error.body(exchange.log_url)
+        if shape_of(exchange.version) == "legacy":
+            for name, value in body["error"].items():
+                stored = self._world.store.find(value["id"]) if isinstance(value, dict) else None
+                if stored is not None:
+                    body["error"][name] = self._world.show(stored, version=exchange.version)
+        return Answer(
+            error.status, _encode(body), exchange.request_id, error.executed, error.headers
         )
-        raise InvalidRequest(f"Invalid API Key provided: {hidden}", status=401)
-    return value
 
 
-def _version(header: str | None, default: str) -> str:
-    if header is None:
-        return default
-    if header not in SUPPORTED:
-        raise InvalidRequest(refusal(header))
-    return header
+class _RateLimit:
+    """Lets so many requests of one key through in a second of wall time; None lets all."""
+
+    def __init__(self, per_s: int | None) -> None:
+        self._per_s = per_s
+        self._recent: dict[str, deque[float]] = {}
+
+    def check(self, account: str) -> None:
+        """Raise Stripe's 429 for one too many."""
+        if self._per_s is None:
+            return
+        now = time.monotonic()
+        recent = self._recent.setdefault(account, deque())
+        while recent and recent[0] <= now - 1:
+            recent.popleft()
+        if len(recent) >= self._per_s:
+            raise rate_limited()
+        recent.append(now)
 
 
-async def _read_body(request: Request) -> bytes:
-    """Read the body up to a limit; what comes after it is not even read."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > _BODY_MAX_BYTES:
-            raise InvalidRequest("Request body is too large.", status=413)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _form_text(exchange: Exchange) -> str:
-    """Return body and query as one form; a query counts on every method, as at Stripe."""
-    content_type = exchange.request.headers.get("content-type", _FORM).partition(";")[0].strip()
-    if exchange.raw and content_type.lower() != _FORM:
-        raise BadParameters(
-            "Invalid request (check that your POST content type is "
-            "application/x-www-form-urlencoded). If you have any questions, we can help at "
-            "https://support.stripe.com/."
-        )
-    try:
-        body = exchange.raw.decode("ascii")
-    except UnicodeDecodeError:
-        try:
-            body = exchange.raw.decode()
-        except UnicodeDecodeError:
-            raise BadParameters("Invalid request: the body is not UTF-8.") from None
-    return "&".join(part for part in (exchange.request.url.query, body) if part)
-
-
-def _fingerprint(raw: dict[str, Raw]) -> str:
-    text = json.dumps(raw, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _send(response: Response, struck: RequestFaults) -> Response:
+    """Return the response as faults leave it."""
+    if struck.resets_after:
+        return Reset()
+    cut = struck.cut(len(response.body))
+    return response if cut is None else Truncated(response, cut)
 
 
 def _encode(body: Obj) -> bytes:
     return json.dumps(body, indent=2).encode()
-
-
-def _respond(
-    exchange: Exchange, status: int, body: bytes, *, replay_of: str | None = None
-) -> Response:
-    headers = {"Request-Id": exchange.request_id, "Stripe-Version": exchange.version}
-    if exchange.key is not None:
-        # Header values are Latin-1 on the wire; a key that came in that way goes out so.
-        headers["Idempotency-Key"] = exchange.key
-        headers["Original-Request"] = replay_of or exchange.request_id
-    if replay_of is not None:
-        headers["Idempotent-Replayed"] = "true"
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            headers["Stripe-Should-Retry"] = "false"
-    return Response(body, status, headers, media_type="application/json")

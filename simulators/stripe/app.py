@@ -26,7 +26,7 @@ def create_app(
     while no request comes, needs the lifespan. `wall` replaces the wall clock's virtual side.
     """
     simulator = Simulator(settings, wall=wall)
-    api = Api(simulator.world)
+    api = Api(simulator)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         simulator.catch_up()

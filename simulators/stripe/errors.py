@@ -43,6 +43,7 @@ class ApiError(Exception):
         self.status = status
         self.code = code
         self.details: dict[str, Any] = details
+        self.headers: dict[str, str] = {}
         self.param = param
 
     def body(self, request_log_url: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ The first answer under a key is stored, whatever its status, and given again for
 Nothing is stored for a request that failed validation or met another one in progress.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from simulators.stripe.errors import BadParameters, IdempotencyError
 
@@ -14,15 +15,22 @@ _LENGTH_MAX = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """A stored answer, and the id of the request that it was first given to."""
+    """An answer, and the id of the request that it was first given to.
+
+    One that was given before execution had begun is not stored.
+    """
 
     status: int
     body: bytes
     request_id: str
+    executed: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
-class _Record:
+class Record:
+    """One key: the request it went with, and once that has executed, the answer."""
+
     method: str
     path: str
     fingerprint: str
@@ -34,7 +42,9 @@ class IdempotencyKeys:
     """The keys of one account."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str], _Record] = {}
+        self.records: dict[tuple[str, str], Record] = {}
+        self.changed: set[tuple[str, str]] = set()
+        """Keys whose stored answers are new since they were last saved."""
 
     def begin(  # noqa: PLR0913 - what identifies a request
         self, account: str, key: str, *, method: str, path: str, fingerprint: str, now: int
@@ -48,9 +58,9 @@ class IdempotencyKeys:
                 f"Idempotency keys may be at most {_LENGTH_MAX} characters long; yours is "
                 f"{len(key)} characters.",
             )
-        record = self._records.get((account, key))
+        record = self.records.get((account, key))
         if record is None or record.begun_at + KEPT_S <= now:
-            self._records[account, key] = _Record(method, path, fingerprint, now)
+            self.records[account, key] = Record(method, path, fingerprint, now)
             return None
         if (record.method, record.path) != (method, path):
             raise IdempotencyError(
@@ -77,6 +87,7 @@ class IdempotencyKeys:
     def finish(self, account: str, key: str, answer: Answer | None) -> None:
         """Store the answer of a request that executed; None lets the key go unused."""
         if answer is None:
-            self._records.pop((account, key), None)
+            self.records.pop((account, key), None)
         else:
-            self._records[account, key].answer = answer
+            self.records[account, key].answer = answer
+            self.changed.add((account, key))

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from simulators.stripe.billing import test_clocks
 from simulators.stripe.billing.due import run_next, step
-from simulators.stripe.outgoing import Outgoing, encode
+from simulators.stripe.faults.book import FaultBook
+from simulators.stripe.faults.deliveries import Dispatcher
+from simulators.stripe.idempotency import IdempotencyKeys
 from simulators.stripe.settings import Settings
 from simulators.stripe.world import World
 from simulators.webhooks.delivery import Deliverer, Message, Receiver
@@ -24,20 +26,23 @@ class Simulator:
     def __init__(
         self, settings: Settings | None = None, *, wall: Callable[[], float] = time.time
     ) -> None:
-        self.world = World(settings, wall=wall, publish=self._publish)
+        self.world = World(settings, wall=wall)
+        self.keys = IdempotencyKeys()
+        self.faults = FaultBook(self.world.settings.seed)
         self.deliverer = Deliverer(
-            self._receiver, settings=self.world.settings.delivery, on_result=self._delivered
+            self._receiver,
+            settings=self.world.settings.delivery,
+            on_result=self._delivered,
+            on_change=self.save,
         )
+        self.dispatcher = Dispatcher(self.world, self.deliverer, self.faults)
+        self.world.publish = self.dispatcher.publish
+        self.world.more_versions = self.faults.versions
         self._advancing = asyncio.Lock()
         self._moving: dict[str, asyncio.Task[None]] = {}
 
-    def _publish(self, leaving: Outgoing) -> None:
-        event, due_at = leaving.event, self.world.account_now
-        for endpoint in leaving.endpoints:
-            body = encode(event, endpoint["api_version"] or self.world.version)
-            self.deliverer.send(
-                Message(event["id"], event["type"], endpoint["id"], body, due_at=due_at)
-            )
+    def save(self) -> None:
+        """Write down what has changed, where the state is kept in a file."""
 
     def _receiver(self, endpoint_id: str) -> Receiver | None:
         """Look an endpoint up; one that is disabled or deleted gets nothing more."""

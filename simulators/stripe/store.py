@@ -111,6 +111,10 @@ class Store:
         """Return the object of that kind and id, if there is one."""
         return self._table(kind).get(object_id)
 
+    def find(self, object_id: str) -> Obj | None:
+        """Return the object of that id, of whatever kind it is."""
+        return next((t[object_id] for t in self._tables.values() if object_id in t), None)
+
     def all(self, kind: str) -> list[Obj]:
         """Return every object of a kind, oldest first."""
         return list(self._table(kind).values())
