@@ -71,14 +71,17 @@ def _from_class(spec: str) -> TargetSource:
         module = importlib.import_module(module_name)
         found = getattr(module, class_name)
         file = Path(module.__file__ or "").parent / found.profile_file
-    except ModuleNotFoundError as error:
+    except Exception as error:  # noqa: BLE001 - somebody else's module may raise anything
+        said = f"{type(error).__name__}: {error}"
         raise TargetError(
-            f"the target {spec} cannot be loaded: no module named {error.name!r}",
-            hint="Run the command where Python can import it, or set PYTHONPATH.",
-        ) from None
-    except AttributeError as error:
-        raise TargetError(
-            f"the target {spec} cannot be loaded: {error}",
-            hint="A target's class has `profile_file`, the name of its TOML beside the module.",
+            f"the target {spec} cannot be loaded: {said}", hint=_class_hint(error)
         ) from None
     return TargetSource(spec, read_profile(file), cast("Callable[[Profile], Target]", found))
+
+
+def _class_hint(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "Run the command where Python can import it, or set PYTHONPATH."
+    if isinstance(error, AttributeError):
+        return "A target's class has `profile_file`, the name of its TOML beside the module."
+    return "Give it as package.module:Class, and mend what its import raises."
