@@ -115,7 +115,7 @@ def capture_charge(world: World, call: Call) -> Obj:
             f"Charge {charge['id']} has already been captured, has expired or has failed.",
             code="charge_already_captured",
         )
-    amount = int(call.params.get("amount", charge["amount"]))
+    amount: int = call.params["amount"] if "amount" in call.params else charge["amount"]
     if amount > charge["amount"]:
         raise InvalidRequest(
             "The amount to capture is greater than the charge's.",
