@@ -45,7 +45,8 @@ def _resources() -> dict[str, type[StripeObject]]:
     found: dict[str, type[StripeObject]] = {}
     for value in _namespace().values():
         name = getattr(value, "OBJECT_NAME", None)
-        nested = "." in value.__qualname__ or value.__module__.count(".") > 1
+        module = value.__module__.removeprefix("stripe.").removeprefix("test_helpers.")
+        nested = "." in value.__qualname__ or "." in module
         if isinstance(name, str) and issubclass(value, StripeObject) and not nested:
             found[name] = value
     return found

@@ -64,7 +64,6 @@ def card_of(method: Obj) -> Obj:
         "name": owner["name"],
         "regulated_status": card["regulated_status"],
         "tokenization_method": None,
-        "wallet": None,
     }
 
 
