@@ -336,11 +336,12 @@ class PurchasesArePaid:
 
 def _units_bought(evidence: Evidence, state: CustomerState, charge: Movement) -> int:
     """Give how many units a charge bought: its amount over a price that held, or one."""
-    record = operation_behind(evidence, state, charge)
-    usages = [record] if record else evidence.records(state.customer, "record_usage")
+    usages = evidence.usages(state.customer)
+    usage_id = usage_behind(charge, state, usages)
+    told = usages[usage_id] if usage_id else evidence.records(state.customer, "record_usage")
     whole = [
         units
-        for usage in usages
+        for usage in told
         for price in prices_at(evidence, usage)
         for units in range(1, quantity_of(usage) + 1)
         if price * units == charge.amount_minor

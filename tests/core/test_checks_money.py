@@ -323,6 +323,15 @@ def test_several_units_bought_at_once_are_told_at_the_price_of_one() -> None:
     assert (finding.units, finding.amount_minor) == (1, PAYG)
 
 
+def test_a_usage_told_again_after_the_price_changed_keeps_its_price() -> None:
+    """What was bought before a subscription is counted at the price of then."""
+    books = _charged(0)
+    books.tell("record_usage", usage_id="two", quantity=2)
+    books.tell("subscribe", quantity=1)
+    books.tell("record_usage", usage_id="two", quantity=2)
+    assert {told.kind for told in run_checks(books.evidence())} == {"valid"}
+
+
 def test_an_unknown_usage_may_have_been_charged_or_not() -> None:
     """Charged with its credit, or neither: both are right where nobody knows."""
     for applied in (True, False):
