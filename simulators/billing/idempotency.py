@@ -46,6 +46,10 @@ class Request:
         owner: tuple[str | bytes, ...] = (self.owner,) if self.owner else ("", self.body)
         return (*owner, self.method, self.path, self.key)
 
+    def scope(self, core: Core) -> str:
+        """Give the keyed hash under which the answer is kept."""
+        return core.vault.digest("idempotency scope", *self.key_parts)
+
 
 @dataclass(slots=True)
 class Slot:
@@ -105,7 +109,7 @@ def open_slot(core: Core, request: Request) -> Slot | Answer:
     A kept refusal is raised again. Raises `Rejection`: 409 while an earlier request runs, 422 when
     the key came with another body before.
     """
-    scope = core.vault.digest("idempotency scope", *request.key_parts)
+    scope = request.scope(core)
     fingerprint = core.vault.digest("idempotency body", request.body)
     slot = Slot(core, request, scope, scope[:40])
     with core.database.write() as session:

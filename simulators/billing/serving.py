@@ -68,6 +68,8 @@ def serve(core: Core, sock: socket.socket) -> None:
         create_app(core),
         log_config=None,
         access_log=False,
+        # Forwarded headers are believed from configured proxies alone; uvicorn trusts loopback.
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
     )

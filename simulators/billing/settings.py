@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -64,6 +66,14 @@ class Settings(BaseSettings):
     free_coupons: Annotated[tuple[str, ...], NoDecode] = ()
     follow_up_days: Annotated[tuple[int, ...], NoDecode] = (1, 3, 7, 14)
 
+    limit_window_s: int = Field(default=3600, ge=1)
+    limit_requests: int = Field(default=500, ge=1)
+    limit_operator_requests: int = Field(default=100_000, ge=1)
+    limit_failed_authentications: int = Field(default=10, ge=1)
+    limit_unverified_webhooks: int = Field(default=2000, ge=1)
+    limit_verified_webhooks: int = Field(default=100_000, ge=1)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+
     charge_patience_s: float = Field(default=3.0, ge=0)
     idempotency_lease_s: int = Field(default=60, ge=1)
     idempotency_keep_s: int = Field(default=48 * 3600, ge=24 * 3600)
@@ -83,6 +93,7 @@ class Settings(BaseSettings):
         "test_email_domains",
         "free_coupons",
         "follow_up_days",
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -104,6 +115,18 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < _SECRET_LENGTH_MIN:
             raise ValueError(f"must have at least {_SECRET_LENGTH_MIN} characters")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ip_network(each)
+        return value
+
+    @cached_property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Give the networks whose word on forwarded addresses is taken."""
+        return tuple(ip_network(each) for each in self.trusted_proxies)
 
     @field_validator("stripe_api_key")
     @classmethod

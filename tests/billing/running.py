@@ -241,4 +241,6 @@ def service_environment(folder: Path, stripe_url: str) -> dict[str, str]:
         "BILLING_KEY_HMAC_SECRET": "hmac-secret-of-the-tests",
         "BILLING_OPERATOR_KEY": OPERATOR_KEY,
         "BILLING_TEST_CONTROL_TOKEN": CONTROL_TOKEN,
+        # All tests share one address; those of the limits set their own.
+        "BILLING_LIMIT_FAILED_AUTHENTICATIONS": "100000",
     }

@@ -12,13 +12,16 @@ from simulators.billing.http import (
     customers,
     errors,
     health,
+    keys,
     reports,
     test_controls,
     webhooks,
 )
 from simulators.billing.http.documented import as_problems
 from simulators.billing.http.door import Door
+from simulators.billing.http.gate import Gate
 from simulators.billing.http.lane import StripeLane
+from simulators.billing.limits import Limiter
 from simulators.billing.worker.loop import Worker
 
 if TYPE_CHECKING:
@@ -38,11 +41,13 @@ def create_app(core: Core) -> FastAPI:
     app.state.core = core
     app.state.worker = Worker(core)
     app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
-    for module in (customers, billing, reports, webhooks, health):
+    app.state.limiter = Limiter(core)
+    for module in (customers, billing, keys, reports, webhooks, health):
         app.include_router(module.router)
     if core.settings.test_control_token is not None:
         app.include_router(test_controls.router)
     errors.install(app)
+    app.add_middleware(Gate)
     app.add_middleware(Door)
     as_problems(app.openapi())
     return app

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = {400: ("malformed_json",), 413: ("body_too_large",), 422: ("validation_failed",)}
 _POST = {409: ("idempotency_key_in_flight",), 422: ("idempotency_key_reused",)}
-_KEYED = {401: ("unauthenticated",), 404: ("not_found",)}
+_KEYED = {401: ("unauthenticated",), 404: ("not_found",), 429: ("rate_limited",)}
 
 
 def refusals(

@@ -80,6 +80,12 @@ class FixBody(_Body):
     repository: Text | None = Field(default=None, examples=["ada/engine"])
 
 
+class RotateBody(_Body):
+    """Which key to replace; without one, the key that the request is made with."""
+
+    key_id: Annotated[str | None, StringConstraints(max_length=64)] = None
+
+
 class ClockBody(_Body):
     """The time to move to."""
 
@@ -111,6 +117,35 @@ class Onboarded(BaseModel):
     api_key: str
     credit_balance: int
     source: str
+
+
+class KeyMade(BaseModel):
+    """A new key, which is shown this once."""
+
+    key_id: str
+    api_key: str
+    created_at: int
+
+
+class KeyView(BaseModel):
+    """A live key; `is_current` if this request was made with it."""
+
+    key_id: str
+    created_at: int
+    is_current: bool
+
+
+class KeyList(BaseModel):
+    """The live keys, oldest first."""
+
+    data: list[KeyView]
+
+
+class KeyRevoked(BaseModel):
+    """A key that opens nothing any more."""
+
+    key_id: str
+    revoked: bool
 
 
 class CustomerView(BaseModel):
@@ -210,6 +245,15 @@ class PeriodView(BaseModel):
     currency: str
 
 
+class RequestLimit(BaseModel):
+    """The limit of the key that asks; `reset_at` is when one more request is free again."""
+
+    limit: int
+    remaining: int
+    window_s: int
+    reset_at: int
+
+
 class UsageView(BaseModel):
     """Where a customer stands."""
 
@@ -225,6 +269,7 @@ class UsageView(BaseModel):
     overage_price_minor: int
     currency: str
     warning: Literal["low_credits", "out_of_credits_no_billing"] | None
+    request_limit: RequestLimit
     latest_transactions: list[Transaction]
 
 

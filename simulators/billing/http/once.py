@@ -36,17 +36,10 @@ async def answer_once(
 ) -> Response:
     """Run `operation`, or replay what it answered to the same key before."""
     core = core_of(request)
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    keyed = asked(request, owner, body, is_secret=is_secret)
+    if keyed is None:
         return respond(await operation(idempotency.unkeyed_slot(core)))
-    if not _KEY.fullmatch(key):
-        raise Rejection(
-            422, "invalid_query", "Idempotency-Key has 1 to 255 visible ASCII characters."
-        )
-    content = body.model_dump_json().encode() if body is not None else b""
-    path = request.url.path.rstrip("/")
-    asked = idempotency.Request(owner, request.method, path, key, content, is_secret=is_secret)
-    slot = await run_in_threadpool(idempotency.open_slot, core, asked)
+    slot = await run_in_threadpool(idempotency.open_slot, core, keyed)
     if isinstance(slot, Answer):
         return respond(slot, is_replayed=True)
     try:
@@ -57,6 +50,22 @@ async def answer_once(
         raise
     finally:
         await run_in_threadpool(slot.release)
+
+
+def asked(
+    request: Request, owner: str | None, body: BaseModel | None, *, is_secret: bool
+) -> idempotency.Request | None:
+    """Give what a request is to its idempotency key; None if it has none."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise Rejection(
+            422, "invalid_query", "Idempotency-Key has 1 to 255 visible ASCII characters."
+        )
+    content = body.model_dump_json().encode() if body is not None else b""
+    path = request.url.path.rstrip("/")
+    return idempotency.Request(owner, request.method, path, key, content, is_secret=is_secret)
 
 
 def respond(answer: Answer, *, is_replayed: bool = False) -> Response:

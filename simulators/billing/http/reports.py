@@ -33,7 +33,7 @@ Paged = Annotated[PageQuery, Depends(_query)]
 @router.get("/usage", response_model=models.UsageView, responses=refusals())
 def usage(request: Request, customer_id: CustomerId) -> Response:
     """See credits, plan, use of the period, and the price of the next fix."""
-    return respond(reports.usage(core_of(request), customer_id))
+    return respond(reports.usage(core_of(request), customer_id, request.state.allowance))
 
 
 @router.get("/transactions", response_model=models.TransactionPage, responses=_PAGED)

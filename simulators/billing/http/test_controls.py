@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from simulators.billing.clock import ClockBackwardsError, MovableClock
 from simulators.billing.http import models
-from simulators.billing.http.auth import core_of, unauthenticated
+from simulators.billing.http.auth import core_of, refused_credential
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import respond
 from simulators.billing.operations import purge
@@ -28,9 +28,9 @@ _token_header = APIKeyHeader(
 def _authorise(request: Request, token: Annotated[str | None, Security(_token_header)]) -> None:
     secret = core_of(request).settings.test_control_token
     if secret is None or token is None:
-        raise unauthenticated()
+        raise refused_credential(request, is_presented=False)
     if not hmac.compare_digest(token.encode(), secret.get_secret_value().encode()):
-        raise unauthenticated()
+        raise refused_credential(request, is_presented=True)
 
 
 router = APIRouter(prefix="/test", tags=["test controls"], dependencies=[Depends(_authorise)])

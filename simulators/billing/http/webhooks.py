@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from stripe import WebhookSignature
 
 from simulators.billing.http import models
-from simulators.billing.http.auth import core_of
+from simulators.billing.http.auth import address_of, core_of, limiter_of
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.door import WEBHOOK_PATH
 from simulators.billing.problems import Rejection
@@ -20,6 +20,7 @@ from simulators.billing.worker import inbox
 from simulators.billing.worker.effects import HANDLERS
 
 if TYPE_CHECKING:
+    from simulators.billing.limits import Allowance
     from simulators.billing.settings import Settings
 
 router = APIRouter(tags=["webhooks"])
@@ -29,21 +30,38 @@ log = structlog.get_logger("billing.webhooks")
 @router.post(
     WEBHOOK_PATH,
     response_model=models.Received,
-    responses=refusals({400: ("invalid_signature", "malformed_event")}, keyed=False),
+    responses=refusals(
+        {400: ("invalid_signature", "malformed_event"), 429: ("rate_limited",)}, keyed=False
+    ),
 )
 async def receive(request: Request) -> Response:
     """Take an event in. A 2xx means that it is stored, and that no crash can lose it any more."""
     core = core_of(request)
     body = await request.body()
-    verify(core.settings, body, request.headers.get("stripe-signature"))
-    event = _event(body)
+    try:
+        verify(core.settings, body, request.headers.get("stripe-signature"))
+        event = _event(body)
+    except Rejection as refusal:
+        allowance = await run_in_threadpool(_count, request, is_verified=False)
+        refusal.headers |= allowance.headers()
+        raise
+    allowance = await run_in_threadpool(_count, request, is_verified=True)
     is_handled = event["type"] in HANDLERS
     is_new = await run_in_threadpool(
         inbox.store, core, event["id"], event["type"], body.decode(), is_handled=is_handled
     )
     if is_new and is_handled:
         request.app.state.worker.wake()
-    return JSONResponse({"received": True, "duplicate": not is_new})
+    body_out = {"received": True, "duplicate": not is_new}
+    return JSONResponse(body_out, headers=allowance.headers())
+
+
+def _count(request: Request, *, is_verified: bool) -> Allowance:
+    """Count an event against its source's limit, or raise 429 when that is reached."""
+    allowance = limiter_of(request).webhook(address_of(request), is_verified=is_verified)
+    if not allowance.has_passed:
+        raise allowance.refusal()
+    return allowance
 
 
 def verify(settings: Settings, body: bytes, header: str | None) -> None:

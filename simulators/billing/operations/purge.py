@@ -7,6 +7,7 @@ from contextlib import suppress
 from sqlalchemy import delete
 
 from simulators.billing.core import Answer, Core
+from simulators.billing.limits import key_subject
 from simulators.billing.operations.accounts import email_digest
 from simulators.billing.problems import Refusal, not_found
 from simulators.billing.storage.database import locked_customer
@@ -25,6 +26,7 @@ from simulators.billing.storage.tables import (
     PurgePermit,
     Subscription,
 )
+from simulators.billing.storage.traffic import RateHit
 from simulators.billing.stripe_gateway.errors import GatewayError
 
 _BELONGINGS = (
@@ -57,6 +59,8 @@ def purge(core: Core, customer_id: str) -> Answer:
         session.flush()
         for table in _BELONGINGS:
             session.execute(delete(table).where(table.customer_id == customer_id))
+        subjects = [key_subject(customer_id, slot) for slot in (1, 2)]
+        session.execute(delete(RateHit).where(RateHit.subject.in_(subjects)))
         digest = email_digest(core, customer.email)
         session.execute(delete(EarnedGrant).where(EarnedGrant.email_digest == digest))
         session.execute(delete(Customer).where(Customer.id == customer_id))

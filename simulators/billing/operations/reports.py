@@ -27,19 +27,30 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from simulators.billing.core import Core
+    from simulators.billing.limits import Allowance
     from simulators.billing.paging import PageQuery
 
 _LATEST = 10
 _PAID = ("credit", "charged")
 
 
-def usage(core: Core, customer_id: str) -> Answer:
-    """Give balance, standing, this period's use and the price of the next fix."""
+def usage(core: Core, customer_id: str, allowance: Allowance) -> Answer:
+    """Give balance, standing, this period's use, the price of the next fix, and what may be asked.
+
+    `allowance` is what this very request left of its key's limit.
+    """
     with core.database.read() as session:
         customer = session.get(Customer, customer_id)
         if customer is None:
             raise not_found()
-        return Answer(200, _usage(core, session, customer))
+        shown = _usage(core, session, customer)
+    limit = {
+        "limit": allowance.policy.limit,
+        "remaining": allowance.remaining,
+        "window_s": allowance.policy.window_s,
+        "reset_at": allowance.reset_at,
+    }
+    return Answer(200, {**shown, "request_limit": limit})
 
 
 def _usage(core: Core, session: Session, customer: Customer) -> dict[str, Any]:

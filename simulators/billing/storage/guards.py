@@ -14,6 +14,7 @@ from simulators.billing.storage.tables import (
     Payment,
     PurgePermit,
 )
+from simulators.billing.storage.traffic import RateHit  # noqa: F401  # completes the metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,16 @@ def sqlite_triggers(table: str) -> Iterator[str]:
             f"DELETE ON {table}",
             "NOT EXISTS (SELECT 1 FROM purge_permits WHERE customer_id = OLD.customer_id)",
             f"{table} is append-only",
+        )
+    if table == Payment.__tablename__:
+        yield _sqlite(
+            "payments_refund_within_charge",
+            "INSERT ON payments",
+            "NEW.kind = 'refund' AND (SELECT parent.amount_minor + NEW.amount_minor"
+            " + COALESCE((SELECT SUM(other.amount_minor) FROM payments AS other"
+            " WHERE other.parent_id = NEW.parent_id AND other.kind = 'refund'), 0)"
+            " FROM payments AS parent WHERE parent.id = NEW.parent_id) < 0",
+            "refunds exceed their charge",
         )
     if table == PurgePermit.__tablename__:
         yield _sqlite(

@@ -113,7 +113,7 @@ class EarnedGrant(Base):
 
 
 class ApiKey(Base):
-    """A customer's key, as a keyed hash."""
+    """A customer's key, as a keyed hash; two slots, so that at most two keys live at once."""
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -121,7 +121,11 @@ class ApiKey(Base):
     digest: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[int]
     revoked_at: Mapped[int | None]
-    __table_args__ = _table()
+    slot: Mapped[int] = mapped_column(CheckConstraint("slot IN (1, 2)", "slot"), server_default="1")
+    rotated_by: Mapped[str | None]
+    __table_args__ = _table(
+        _live("uq_api_keys_live_slot", "customer_id", "slot", where="revoked_at IS NULL")
+    )
 
 
 class PaymentMethod(Base):
@@ -384,6 +388,8 @@ class OutboxEmail(Base):
     due_at: Mapped[int]
     state: Mapped[str]
     settled_at: Mapped[int | None]
+    tries: Mapped[int] = mapped_column(server_default="0")
+    claimed_until: Mapped[int] = mapped_column(server_default="0")
     __table_args__ = _table(
         UniqueConstraint("customer_id", "template", "cause"),
         CheckConstraint("state IN ('due', 'sent', 'dropped')", "state"),
