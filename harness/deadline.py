@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    Options = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray]]
-
 _CONNECTIONS_MAX = 100
 # Shorter than servers keep a connection (uvicorn: 5 s), so that none closes one just as it is used.
 _IDLE_S = 2.0
@@ -62,7 +60,7 @@ class _Backend(httpcore.NetworkBackend):
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Options | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         left_s = self._deadline.left_s(timeout)
         stream = self._sockets.connect_tcp(host, port, left_s, local_address, socket_options)
