@@ -3,8 +3,12 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 
+from simulators.stripe.faults.commands import add_fault_commands, read_faults, run_fault_command
+from simulators.stripe.faults.kinds import BadFault
 from simulators.stripe.settings import Settings
+from simulators.stripe.versions import NEWEST, OLDEST, SUPPORTED
 from simulators.webhooks.delivery import SCHEDULES, DeliverySettings
 
 _EXAMPLES = """\
@@ -13,6 +17,8 @@ examples:
   python -m simulators.stripe serve --port 0 --seed 7   # a free port, told on standard output
   curl -u sk_test_any: http://127.0.0.1:12111/v1/customers -d email=a@example.com
   curl http://127.0.0.1:12111/simulator/journal
+  python -m simulators.stripe serve --store account.db  # goes on where it was, also after kill -9
+  python -m simulators.stripe faults add error --path '/v1/payment_intents*' --count 2
 
 When it answers requests, it prints one line: {"ready": true, "url": "http://127.0.0.1:12111"}
 """
@@ -54,30 +60,68 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long a receiver may take to answer (20)",
     )
+    serve.add_argument(
+        "--store", type=Path, metavar="FILE", help="keep the account in a file, also when killed"
+    )
+    serve.add_argument(
+        "--api-version",
+        default=NEWEST,
+        choices=sorted(SUPPORTED),
+        metavar="VERSION",
+        help=f"the account's own version, from {OLDEST} ({NEWEST})",
+    )
+    serve.add_argument(
+        "--rate-limit", type=int, metavar="N", help="answer N requests a second (25 in a sandbox)"
+    )
+    serve.add_argument(
+        "--faults", type=Path, metavar="FILE", help="faults in force from the start, as JSON"
+    )
+    add_fault_commands(commands)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; return 2 when the address cannot be listened on."""
+    """Do one command; return 2, with a sentence, when something stands in its way."""
     given = build_parser().parse_args(arguments)
+    if given.command == "faults":
+        return run_fault_command(given)
+    return _serve(given)
+
+
+def _serve(given: argparse.Namespace) -> int:
     from simulators.stripe.app import create_app
+    from simulators.stripe.persist import CannotStore, Persistence
     from simulators.stripe.server import CannotListen, inherit_socket, open_socket, serve
 
-    seed = int(time.time()) if given.seed is None else given.seed
+    settings = Settings(
+        seed=int(time.time()) if given.seed is None else given.seed,
+        api_version=given.api_version,
+        rate_limit_per_s=given.rate_limit,
+        running=given.clock == "running",
+        delivery=DeliverySettings(
+            timeout_s=given.delivery_timeout, retries_s=SCHEDULES[given.retries]
+        ),
+    )
     try:
+        faults = read_faults(given.faults) if given.faults else []
+        persistence = Persistence(given.store) if given.store else None
         listener = (
             open_socket(given.host, given.port) if given.fd is None else inherit_socket(given.fd)
         )
+        app = create_app(settings, persistence=persistence)
+        app.state.simulator.faults.add_all(faults)
     except CannotListen as error:
-        sys.stderr.write(f"{error}. Choose another with --port, or --port 0.\n")
-        return 2
-    sys.stderr.write(f"seed {seed}\n")
-    delivery = DeliverySettings(
-        timeout_s=given.delivery_timeout, retries_s=SCHEDULES[given.retries]
-    )
-    settings = Settings(seed=seed, running=given.clock == "running", delivery=delivery)
-    serve(create_app(settings), listener)
+        return _fail(f"{error}. Choose another with --port, or --port 0.")
+    except (CannotStore, BadFault) as error:
+        return _fail(f"{error}.")
+    sys.stderr.write(f"seed {settings.seed}\n")
+    serve(app, listener)
     return 0
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return 2
 
 
 if __name__ == "__main__":

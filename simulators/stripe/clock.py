@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
 class Clock:
@@ -44,3 +45,12 @@ class Clock:
             self._floor = moment
         else:
             self._still_at = moment
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """Return what `restore` needs to go on with this time."""
+        return {"offset": self._offset, "floor": self.now, "still_at": self._still_at}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with another clock's time; one that ran has been running in the meantime."""
+        self._offset, self._floor = state["offset"], state["floor"]
+        self._still_at = state["still_at"]

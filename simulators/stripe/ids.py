@@ -10,7 +10,7 @@ _UPPER = string.ascii_uppercase + string.digits
 class Ids:
     """Makes ids; the same seed gives the same ids in the same order."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable, and nothing is guarded
 
     def new(self, prefix: str, length: int = 24) -> str:

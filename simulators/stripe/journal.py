@@ -31,26 +31,31 @@ class Entry:
     request_id: str | None
     metadata: dict[str, str]
     description: str | None
+    billing_reason: str | None = None
 
 
 class Journal:
     """The records, in order."""
 
     def __init__(self) -> None:
-        self._records: list[Entry] = []
+        self.records: list[Entry] = []
 
     def append(self, entry: Entry) -> None:
         """Put a movement on record."""
-        self._records.append(entry)
+        self.records.append(entry)
 
     def withdraw(self, entry: Entry) -> None:
         """Take back the newest record: the request that made it was undone as a whole."""
-        assert self._records.pop() is entry  # noqa: S101 - undone in reverse order
+        assert self.records.pop() is entry  # noqa: S101 - undone in reverse order
 
-    def as_json(self, customer: str | None = None) -> dict[str, Any]:
-        """Return entries and balances by currency, of one customer or of all."""
-        latest = {entry.id: entry for entry in self._records}
-        shown = [e for e in latest.values() if customer is None or e.customer == customer]
+    def as_json(self, **wanted: str) -> dict[str, Any]:
+        """Return entries and balances by currency: all, or those with these values in fields."""
+        latest = {entry.id: entry for entry in self.records}
+        shown = [
+            entry
+            for entry in latest.values()
+            if all(getattr(entry, name) == value for name, value in wanted.items())
+        ]
         balances: Counter[str] = Counter()
         for entry in shown:
             if entry.state == "succeeded":

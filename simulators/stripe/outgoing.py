@@ -12,10 +12,11 @@ from simulators.webhooks.events import Obj, encode_event
 
 @dataclass(frozen=True)
 class Outgoing:
-    """An event and the endpoints it goes to."""
+    """An event and the endpoints it goes to; `by_hand`, it is sent again because someone asked."""
 
     event: Obj
     endpoints: list[Obj]
+    by_hand: bool = False
 
 
 def in_version(event: Obj, version: str) -> Obj:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _GRACE_S = 1
 
@@ -51,15 +52,29 @@ def inherit_socket(fd: int) -> socket.socket:
 def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT; print one line of JSON when requests are answered."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
-    config = uvicorn.Config(
+    asyncio.run(_Server(configure(app)).serve(sockets=[listener]))
+
+
+def configure(app: Starlette) -> uvicorn.Config:
+    """Return how the application is served: quietly, and with connections that can be broken."""
+    return uvicorn.Config(
         app,
+        http=_Protocol,
         access_log=False,
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=_GRACE_S,
         lifespan="on",
     )
-    asyncio.run(_Server(config).serve(sockets=[listener]))
+
+
+class _Protocol(H11Protocol):
+    """HTTP that lets the application get at its connection, to break it (see ``faults.wire``)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        """Keep the transport where every request's scope has it."""
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
 
 
 class _Server(uvicorn.Server):

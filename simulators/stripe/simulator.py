@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from simulators.stripe.billing import test_clocks
 from simulators.stripe.billing.due import run_next, step
+from simulators.stripe.endpoint_secrets import valid_secrets
 from simulators.stripe.faults.book import FaultBook
 from simulators.stripe.faults.deliveries import Dispatcher
 from simulators.stripe.idempotency import IdempotencyKeys
+from simulators.stripe.persist import Persistence
 from simulators.stripe.settings import Settings
 from simulators.stripe.world import World
 from simulators.webhooks.delivery import Deliverer, Message, Receiver
@@ -24,9 +26,14 @@ class Simulator:
     """What runs: state, deliveries, and the clock that drives them."""
 
     def __init__(
-        self, settings: Settings | None = None, *, wall: Callable[[], float] = time.time
+        self,
+        settings: Settings | None = None,
+        *,
+        wall: Callable[[], float] = time.time,
+        persistence: Persistence | None = None,
     ) -> None:
-        self.world = World(settings, wall=wall)
+        self._persistence = persistence
+        self.world = World(settings, wall=wall, store=persistence.store if persistence else None)
         self.keys = IdempotencyKeys()
         self.faults = FaultBook(self.world.settings.seed)
         self.deliverer = Deliverer(
@@ -41,15 +48,21 @@ class Simulator:
         self._advancing = asyncio.Lock()
         self._moving: dict[str, asyncio.Task[None]] = {}
 
+        if persistence is not None:
+            persistence.load(self)
+
     def save(self) -> None:
         """Write down what has changed, where the state is kept in a file."""
+        if self._persistence is not None:
+            self._persistence.save(self)
 
     def _receiver(self, endpoint_id: str) -> Receiver | None:
         """Look an endpoint up; one that is disabled or deleted gets nothing more."""
         endpoint = self.world.store.get("webhook_endpoint", endpoint_id)
         if endpoint is None or endpoint["status"] != "enabled":
             return None
-        return Receiver(endpoint["id"], endpoint["url"], tuple(endpoint["_secrets"]))
+        secrets = valid_secrets(endpoint, self.world.account_now)
+        return Receiver(endpoint["id"], endpoint["url"], secrets)
 
     def _delivered(self, message: Message, delivered: bool) -> None:  # noqa: FBT001 - a callback
         """Count a delivery that succeeded: ``pending_webhooks`` is what is left."""
@@ -66,6 +79,7 @@ class Simulator:
         while run_next(self.world, self.world.now):
             pass
         self.deliverer.release(self.world.now)
+        self.save()
 
     async def advance(self, to: int, settle_s: float) -> None:
         """Move time to `to`, stopping at each moment at which something falls due.
@@ -84,6 +98,7 @@ class Simulator:
                     while run_next(self.world, clock.now):
                         pass
                     self.deliverer.release(clock.now)
+                    self.save()
                     await self.deliverer.settle(max(0.0, patience - time.monotonic()))
                 clock.move_to(max(to, clock.now))
             finally:
@@ -102,10 +117,12 @@ class Simulator:
 
     async def _move(self, clock: Obj) -> None:
         try:
-            while step(self.world, clock):  # noqa: ASYNC110 - nothing is waited for here
+            while step(self.world, clock):
+                self.save()
                 await asyncio.sleep(0)  # others have their turn between two moments
         finally:
             del self._moving[clock["id"]]
+            self.save()
 
     async def settle(self, deadline_s: float) -> bool:
         """Wait until no test clock advances and no delivery that is due now is outstanding."""

@@ -135,6 +135,11 @@ class Store:
         self._undo.append(lambda: agenda.plan(key, before))
         agenda.plan(key, at)
 
+    def planned_at(self, action: str, object_id: str, clock: str = ACCOUNT_TIME) -> int | None:
+        """Return when an action is planned for an object, if it is."""
+        agenda = self._agendas.get(clock)
+        return agenda.planned.get((action, object_id)) if agenda else None
+
     def next_due(self, clock: str = ACCOUNT_TIME) -> int | None:
         """Return when the next planned action falls due."""
         agenda = self._agendas.get(clock)
@@ -153,6 +158,10 @@ class Store:
     def on_undo(self, action: Callable[[], object]) -> None:
         """Have something outside the tables undone too, if the transaction fails."""
         self._undo.append(action)
+
+    def forget_undo(self) -> None:
+        """Let what was done outside any transaction stand."""
+        self._undo.clear()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

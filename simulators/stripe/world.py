@@ -233,6 +233,15 @@ class World:
             request_id=self.cause.request_id,
             metadata=dict(movement.get("metadata") or {}),
             description=movement.get("description"),
+            billing_reason=self._billing_reason(invoice),
         )
         self.journal.append(entry)
         self.store.on_undo(lambda: self.journal.withdraw(entry))
+
+    def _billing_reason(self, invoice_id: str | None) -> str | None:
+        invoice = self.store.get("invoice", invoice_id or "")
+        return invoice["billing_reason"] if invoice else None
+
+    def resend(self, event: Obj, endpoints: list[Obj]) -> None:
+        """Send an event once more, by hand."""
+        self._outbox.append(Outgoing(event, endpoints, by_hand=True))

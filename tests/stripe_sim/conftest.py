@@ -17,7 +17,7 @@ import stripe
 import uvicorn
 
 from simulators.stripe.app import create_app
-from simulators.stripe.server import open_socket
+from simulators.stripe.server import configure, open_socket
 from simulators.stripe.settings import Settings
 from simulators.stripe.simulator import Simulator
 from simulators.webhooks.delivery import DeliverySettings
@@ -124,8 +124,7 @@ def open_account(stopping: list[threading.Thread]) -> Iterator[Callable[..., Acc
     def start(settings: Settings | None = None) -> Account:
         app = create_app(settings or Settings(seed=1, running=False))
         listener = open_socket("127.0.0.1", 0)
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configure(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         running.append((server, thread))

@@ -47,6 +47,7 @@ def test_a_confirmed_intent_succeeds_with_a_charge_and_a_journal_entry(account: 
         "idempotency_key": "",
         "request_id": "",
         "metadata": {"order": "7"},
+        "billing_reason": None,
         "description": None,
     }
     assert account.journal()["balances"] == {"usd": 2_500}

@@ -73,7 +73,8 @@ def test_any_status_but_2xx_is_tried_again_in_virtual_time(
     endpoint = listen(account, receiver)
     account.stripe.customers.create()
     state = account.settle()
-    assert state == {"settled": True, "pending_deliveries": 0, "waiting_retries": 1}
+    assert state["settled"] is True
+    assert (state["pending_deliveries"], state["waiting_retries"]) == (0, 1)
     account.advance(account.now + DAY_S)
     log = account.deliveries()
     assert [line["attempt"] for line in log] == [1, 2, 3, 4]

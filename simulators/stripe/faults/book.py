@@ -1,7 +1,7 @@
 """The faults in force, and the record of what they hit."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -135,6 +135,15 @@ class FaultBook:
         _complete(fault, f"{self._seed}/{self.made}")
         self.faults[fault.id] = fault
         return fault
+
+    def add_all(self, given: Sequence[Mapping[str, Any]]) -> list[Fault]:
+        """Put faults into force, all of them or none."""
+        faults, made = dict(self.faults), self.made
+        try:
+            return [self.add(each) for each in given]
+        except BadFault:
+            self.faults, self.made = faults, made
+            raise
 
     def remove(self, fault_id: str) -> Fault | None:
         """Take a fault out of force; return it, or None when there is none of that id."""

@@ -37,6 +37,10 @@ class Dispatcher:
     def publish(self, leaving: Outgoing) -> None:
         """Send an event to its endpoints; a twin goes the same way."""
         event, endpoints = leaving.event, leaving.endpoints
+        if leaving.by_hand:
+            for endpoint in endpoints:
+                self.dispatch(event, endpoint, retried=False)
+            return
         twins = self._book.strike(_OF_EVENTS, self._facts(event), self._world.account_now)
         for each in [event, *(self._twin(event, hit) for hit in twins)]:
             for endpoint in endpoints:

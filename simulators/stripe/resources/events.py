@@ -3,6 +3,7 @@
 import ipaddress
 from urllib.parse import urlsplit
 
+from simulators.stripe.endpoint_secrets import to_resend
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.lists import page
 from simulators.stripe.resources.common import retriever
@@ -19,6 +20,7 @@ from simulators.stripe.schema import (
     listing,
     merge_metadata,
 )
+from simulators.stripe.versions import SUPPORTED, refusal
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj, is_subscribed
 
@@ -57,6 +59,13 @@ def _wanted(wanted: list[str], event_type: str) -> bool:
     return is_subscribed(wanted, event_type) or event_type.startswith(prefixes or "\n")
 
 
+def retry_event(world: World, call: Call) -> Obj:
+    """Send an event again, as ``stripe events resend`` asks (the address is undocumented)."""
+    event = world.fetch("event", call.id)
+    world.resend(event, to_resend(world, event, call.params.get("webhook_endpoint")))
+    return event
+
+
 def create_endpoint(world: World, call: Call) -> Obj:
     """Create an endpoint; only this answer tells its secret."""
     if len(_living(world)) >= _ENDPOINTS_MAX:
@@ -69,7 +78,7 @@ def create_endpoint(world: World, call: Call) -> Obj:
         {
             "id": world.ids.new("we"),
             "object": "webhook_endpoint",
-            "api_version": call.params.get("api_version"),
+            "api_version": _check_version(call.params.get("api_version")),
             "application": None,
             "created": world.now,
             "description": call.params.get("description"),
@@ -109,6 +118,12 @@ def _is_host(host: str) -> bool:
     except ValueError:
         return host.isascii() and all(label for label in host.rstrip(".").split("."))
     return True
+
+
+def _check_version(version: str | None) -> str | None:
+    if version is not None and version not in SUPPORTED:
+        raise InvalidRequest(refusal(version), param="api_version")
+    return version
 
 
 def _check_types(types: list[str]) -> list[str]:
@@ -160,6 +175,12 @@ ROUTES = [
         listing(created=TimeRange(), delivery_success=Flag(), type=ID, types=Array(ID, 20)),
     ),
     Route("GET", "/v1/events/{id}", retriever("event")),
+    Route(
+        "POST",
+        "/v1/events/{id}/retry",
+        retry_event,
+        Params({"account": ID, "for_stripecli": Flag(), "webhook_endpoint": ID}),
+    ),
     Route(
         "POST",
         "/v1/webhook_endpoints",
