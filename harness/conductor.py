@@ -51,7 +51,7 @@ class Conductor:
         self.trouble: list[str] = []
         self.customers: list[Customer] = []
         self._tests: dict[str, dict[str, Any]] = {}
-        self._collected: set[str] = set()
+        self._collected: dict[str, None] = {}  # in the order in which a reader expects them
         self._began = time.time()
         self._undo = contextlib.ExitStack()
         self._up = Running()
@@ -100,12 +100,12 @@ class Conductor:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which tests there are."""
-        self._collected.update(item.nodeid for item in session.items)
+        self._collected |= dict.fromkeys(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Note it from a worker: each collects them all."""
-        self._collected.update(ids)
+        self._collected |= dict.fromkeys(ids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the worst that a test's phases tell, and take over the customers that it made."""
@@ -146,7 +146,7 @@ class Conductor:
             run_id=self.plan.run_id,
             started_at=self._began,
             duration_s=time.time() - self._began,
-            tests=tuple(_result(test, told) for test, told in sorted(self._tests.items())),
+            tests=tuple(_result(test, told) for test, told in self._in_order()),
             checks=checks,
             coverage=_coverage(self._ground.target.operations, history, self._tests),
             customers=len(self.customers),
@@ -157,6 +157,11 @@ class Conductor:
         write_report(results, Path(self.plan.folder), self._ground.redactor)
         return results
 
+    def _in_order(self) -> list[tuple[str, dict[str, Any]]]:
+        """Give what tests told in the order of the suites, however workers shared them."""
+        places = {test: place for place, test in enumerate(self._collected)}
+        return sorted(self._tests.items(), key=lambda pair: places.get(pair[0], len(places)))
+
     def _broken_off(self) -> Iterator[str]:
         """Say what ended before its time; nothing that never ran is ever green."""
         dead = died(self._up)
@@ -164,7 +169,7 @@ class Conductor:
             yield f"the stack did not last: {dead}"
         if self._ground.silent:
             yield "the target has stopped answering"
-        left = sorted(self._collected - self._tests.keys())
+        left = [test for test in self._collected if test not in self._tests]
         if left and not self.interrupted:
             yield f"{len(left)} of {len(self._collected)} tests never ran, the first: {left[0]}"
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from harness.checks.verdict import CheckVerdict
+    from harness.history import Exchange, Record
     from harness.target.profile import Catalog, Profile
 
 PLAN = pytest.StashKey[Plan]()
@@ -261,15 +262,23 @@ def _findings(item: pytest.Item, made: object, reason: str | None) -> list[dict[
 
 
 def _exchanges(made: Session) -> list[dict[str, Any]]:
-    """Give the last requests and replies of a test, bodies cut to what a reader takes in."""
+    """Give the last requests and replies of a test, bodies cut to what a reader takes in.
+
+    Of the same reading again and again, while something was awaited, only the last is shown.
+    """
+    pairs: list[tuple[Record, Exchange]] = []
+    for record in made.records:
+        for exchange in record.exchanges:
+            if pairs and exchange.call.method == "GET" and pairs[-1][1].call == exchange.call:
+                pairs.pop()
+            pairs.append((record, exchange))
     shown = [
         {"call_id": record.id, "operation": record.operation, "outcome": str(record.outcome)}
         | exchange_data(exchange)
-        for record in made.records
-        for exchange in record.exchanges
-    ][-EXCHANGES_MAX:]
-    for exchange in shown:
-        for side in (exchange["call"], exchange["reply"]):
+        for record, exchange in pairs[-EXCHANGES_MAX:]
+    ]
+    for told in shown:
+        for side in (told["call"], told["reply"]):
             if isinstance(side.get("body"), str) and len(side["body"]) > BODY_CHARS_MAX:
                 side["body"] = side["body"][:BODY_CHARS_MAX] + "… (cut)"
     return shown
