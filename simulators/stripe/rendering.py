@@ -8,6 +8,7 @@ belong to this one, always shown or only when expanded.
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.store import Store
@@ -101,11 +102,13 @@ RELATIONS: dict[str, dict[str, Relation]] = {
         "payment_intent": Ref("payment_intent"),
     },
     "balance_transaction": {"source": Ref("*")},
+    "discount": {"customer": Ref("customer"), "source.coupon": Ref("coupon")},
     "dispute": {"charge": Ref("charge"), "payment_intent": Ref("payment_intent")},
     "setup_intent": {"customer": Ref("customer"), "payment_method": Ref("payment_method")},
     "subscription": {
         "customer": Ref("customer"),
         "default_payment_method": Ref("payment_method"),
+        "discounts": Ref("discount"),
         "items": Children(
             "subscription_item",
             "subscription",
@@ -122,6 +125,7 @@ RELATIONS: dict[str, dict[str, Relation]] = {
     "invoice": {
         "customer": Ref("customer"),
         "default_payment_method": Ref("payment_method"),
+        "discounts": Ref("discount"),
         "lines": Children("line_item", "invoice", "/v1/invoices/{id}/lines", always=True),
         "parent.subscription_details.subscription": Ref("subscription"),
         "payments": Children("invoice_payment", "invoice", "/v1/invoices/{id}/payments"),
@@ -218,8 +222,10 @@ def _expand_field(view: View, shown: Obj, segments: list[str], path: str) -> Non
             holder = holder.get(parent) if holder else None
         if holder is not None:
             _expand_value(view, shown, holder, name, relation)
-            if isinstance(value := holder.get(name), dict):
-                expand_path(view, value, segments[count:], path)
+            value = holder.get(name)
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, dict):
+                    expand_path(view, each, segments[count:], path)
         return
     raise _cannot_expand(path)
 
@@ -229,10 +235,16 @@ def _expand_value(view: View, shown: Obj, holder: Obj, name: str, relation: Rela
     if isinstance(relation, Children):
         if not isinstance(holder.get(name), dict):
             holder[name] = _children(view, shown["id"], relation)
-    elif isinstance(relation, Ref) and isinstance(holder.get(name), str):
-        found = _find(view, relation.kind, holder[name])
-        if found is not None:
-            holder[name] = render(view, found)
+    elif isinstance(relation, Ref) and isinstance(value := holder.get(name), str | list):
+        holder[name] = _resolved(view, relation.kind, value)
+
+
+def _resolved(view: View, kind: str, value: Any) -> Any:
+    """Return objects in the place of their ids; what is none, or is one already, stays."""
+    if isinstance(value, list):
+        return [_resolved(view, kind, each) for each in value]
+    found = _find(view, kind, value) if isinstance(value, str) else None
+    return value if found is None else render(view, found)
 
 
 def _find(view: View, kind: str, object_id: str) -> Obj | None:

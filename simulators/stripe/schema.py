@@ -5,6 +5,7 @@ What Stripe has and the simulator has not built is no part of a schema and so is
 unknown: a test can then never pass because a parameter was silently ignored.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from simulators.stripe.forms import Raw
 MAX_INT = 2**53
 _DIGITS_MAX = 18
 _INDEX_DIGITS_MAX = 5
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 
 
 class Field(Protocol):
@@ -105,6 +107,18 @@ class Integer:
 
 
 TIMESTAMP = Integer(0, 2**33)
+
+
+@dataclass(frozen=True)
+class Percent:
+    """A part of a hundred, above 0 and up to 100, with at most four decimals."""
+
+    def read(self, raw: Raw, path: str) -> float:
+        """Return the number."""
+        text = _text(raw, path, "number")
+        if not _PERCENT.fullmatch(text) or not 0 < float(text) <= 100:  # noqa: PLR2004 - a hundred
+            raise BadParameters(f"Invalid decimal: {text[:100]}", param=path)
+        return float(text)
 
 
 @dataclass(frozen=True)

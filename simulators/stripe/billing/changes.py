@@ -1,9 +1,10 @@
 """Changes of a running subscription: items, trial, anchor, and what they cost to the second."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from simulators.stripe.billing import collection, invoices, lifecycle, subscriptions
+from simulators.stripe.billing import collection, discounts, invoices, lifecycle, subscriptions
 from simulators.stripe.billing.lines import (
     TIMES,
     Charge,
@@ -28,6 +29,7 @@ class _Before:
     amount: int
     quantity: int
     price: Obj
+    net_share: Fraction
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class _Window:
     at: int
     restarts: bool
 
-    def share(self, amount_minor: int) -> int:
-        """Return what the rest of the period costs of a whole period's amount."""
-        return prorate(amount_minor, self.end - self.at, self.end - self.start)
+    def share(self, amount_minor: int, net_share: Fraction) -> int:
+        """Return what the rest of the period costs of a whole one's amount, discounts off."""
+        part, whole = self.end - self.at, self.end - self.start
+        return prorate(amount_minor, part * net_share.numerator, whole * net_share.denominator)
 
 
 def change(world: World, subscription: Obj, given: Obj) -> None:
@@ -75,7 +78,7 @@ def _apply(world: World, subscription: Obj, given: Obj) -> Obj | None:
             param="proration_date",
         )
     charged = subscription["status"] != "trialing"
-    before = [_as_billed(world, item) for item in lifecycle.items_of(world, subscription)]
+    before = _billed(world, subscription)
     with world.updating(subscription, lifecycle.UPDATED):
         _change_items(world, subscription, given.get("items", []))
         restarts = _restart_if_needed(world, subscription, given, before)
@@ -89,9 +92,14 @@ def _apply(world: World, subscription: Obj, given: Obj) -> Obj | None:
     return invoice
 
 
-def _as_billed(world: World, item: Obj) -> _Before:
-    price = price_of(world, item)
-    return _Before(item["id"], amount_of(world, item), item["quantity"], price)
+def _billed(world: World, subscription: Obj) -> list[_Before]:
+    """Return the items as they are billed now, each with its part of the discounts."""
+    items = lifecycle.items_of(world, subscription)
+    net = discounts.net_share(world, subscription, sum(amount_of(world, item) for item in items))
+    return [
+        _Before(item["id"], amount_of(world, item), item["quantity"], price_of(world, item), net)
+        for item in items
+    ]
 
 
 def _change_items(world: World, subscription: Obj, entries: list[Obj]) -> None:
@@ -203,10 +211,9 @@ def _add_prorations(
 ) -> None:
     """Add credits for what was paid and is not used, and debits for what will be."""
     old = {entry.item_id: entry for entry in before}
-    new = {item["id"]: item for item in lifecycle.items_of(world, subscription)}
+    new = {entry.item_id: entry for entry in _billed(world, subscription)}
     for item_id in dict.fromkeys([*old, *new]):
-        was, item = old.get(item_id), new.get(item_id)
-        now_billed = _as_billed(world, item) if item else None
+        was, now_billed = old.get(item_id), new.get(item_id)
         if not window.restarts and now_billed == was:
             continue
         if was is not None:
@@ -220,7 +227,7 @@ def _prorate(
 ) -> None:
     name = product_name(world, billed.price)
     counted = name if billed.quantity == 1 else f"{billed.quantity} {TIMES} {name}"
-    share = window.share(billed.amount)
+    share = window.share(billed.amount, billed.net_share)
     word = "Unused" if credit else "Remaining"
     charge = Charge(
         amount=-share if credit else share,
@@ -267,8 +274,7 @@ def settle_last_period(world: World, subscription: Obj, *, credit: bool, invoice
     """Before a subscription ends now: credit its unused time, invoice what is pending."""
     if credit and subscription["status"] in {"active", "past_due"}:
         window = _Window(*lifecycle.period_of(world, subscription), world.now, restarts=True)
-        before = [_as_billed(world, item) for item in lifecycle.items_of(world, subscription)]
-        _add_prorations(world, subscription, before, window)
+        _add_prorations(world, subscription, _billed(world, subscription), window)
     if invoice:
         last = _invoice_now(world, subscription, whole_period=False)
         if last is not None:

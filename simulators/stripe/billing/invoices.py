@@ -1,5 +1,6 @@
 """Invoices from draft to paid or void; who pays and how is `collection`'s question."""
 
+from simulators.stripe.billing import discounts
 from simulators.stripe.billing.lines import Charge, add_line, take_up
 from simulators.stripe.currencies import minimum_minor
 from simulators.stripe.errors import InvalidRequest
@@ -64,7 +65,9 @@ def pending_items(world: World, customer: str, subscription: str | None = None) 
 
 def recompute(world: World, invoice: Obj) -> None:
     """Add a draft's lines up anew, and apply the customer's balance as it stands."""
-    total = sum(line["amount"] for line in world.store.where("line_item", "invoice", invoice["id"]))
+    lines = world.store.where("line_item", "invoice", invoice["id"])
+    subtotal = sum(line["amount"] for line in lines)
+    total = subtotal - discounts.apply(world, invoice, lines)
     customer = world.store.get("customer", invoice["customer"])
     balance = int((customer or {}).get("balance") or 0)
     due = max(0, total + balance)
@@ -72,8 +75,8 @@ def recompute(world: World, invoice: Obj) -> None:
         due = 0  # too little to charge: it is carried over in the balance
     world.store.set(
         invoice,
-        subtotal=total,
-        subtotal_excluding_tax=total,
+        subtotal=subtotal,
+        subtotal_excluding_tax=subtotal,
         total=total,
         total_excluding_tax=total,
         starting_balance=balance,
@@ -87,6 +90,7 @@ def finalize(world: World, invoice: Obj) -> None:
     if invoice["status"] != "draft":
         raise wrong_status(invoice, "finalize", "draft")
     recompute(world, invoice)
+    discounts.use_up(world, invoice)
     customer = world.fetch("customer", invoice["customer"])
     sequence = customer["next_invoice_sequence"]
     carried = invoice["starting_balance"] + invoice["total"] - invoice["amount_due"]

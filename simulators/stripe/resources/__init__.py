@@ -3,6 +3,7 @@
 from simulators.stripe.resources import (
     catalog,
     charges,
+    coupons,
     customers,
     disputes,
     events,
@@ -21,6 +22,7 @@ from simulators.stripe.resources import (
 ROUTES = [
     *catalog.ROUTES,
     *charges.ROUTES,
+    *coupons.ROUTES,
     *customers.ROUTES,
     *disputes.ROUTES,
     *events.ROUTES,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.stripe.billing import lifecycle, test_clocks
+from simulators.stripe.billing import discounts, lifecycle, test_clocks
 from simulators.stripe.errors import no_such
 from simulators.stripe.lists import page
 from simulators.stripe.resources.common import (
@@ -38,6 +38,7 @@ _SETTINGS = Hash({"default_payment_method": CLEARABLE_ID, "footer": Text()})
 _FIELDS: dict[str, Field] = {
     "address": ADDRESS,
     "balance": Integer(-(2**53)),
+    "coupon": CLEARABLE_ID,
     "description": Text(),
     "email": Text(512),
     "invoice_prefix": Text(12),
@@ -83,6 +84,9 @@ def create(world: World, call: Call) -> Obj:
     wanted = settings.get("default_payment_method")
     world.store.set(customer, **_changes(world, customer, call, checked=False))
     world.emit("customer.created", customer)
+    if coupon := call.params.get("coupon"):
+        with world.updating(customer, "customer.updated"):
+            discounts.give_customer(world, customer, coupon)
     if source := call.params.get("source"):
         add_source(world, customer, source, {})
     if given := call.params.get("payment_method"):
@@ -102,6 +106,8 @@ def update(world: World, call: Call) -> Obj:
     customer = world.fetch("customer", call.id)
     with world.updating(customer, "customer.updated"):
         world.store.set(customer, **_changes(world, customer, call, checked=True))
+        if "coupon" in call.params:
+            discounts.give_customer(world, customer, call.params["coupon"])
     if source := call.params.get("source"):
         added = add_source(world, customer, source, {})
         with world.updating(customer, "customer.updated"):
