@@ -44,6 +44,10 @@ class Vault:
             mac.update(len(raw).to_bytes(8, "big") + raw)
         return mac.hexdigest()
 
+    def derived(self, purpose: str) -> bytes:
+        """Give 32 bytes that belong to one purpose and tell nothing of any other."""
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(self._secret)
+
     def seal(self, plain: bytes, *, idempotency_key: str, record: str) -> bytes:
         """Encrypt an answer under a key that only the holder of the idempotency key can derive."""
         nonce = secrets.token_bytes(_NONCE_BYTES)

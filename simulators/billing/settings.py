@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     operator_key: SecretStr | None = None
     key_hmac_secret: SecretStr
     test_control_token: SecretStr | None = None
+    failpoint_folder: str | None = None
     test_email_domains: Annotated[tuple[str, ...], NoDecode] = (
         "example.com",
         "example.net",
@@ -74,11 +75,14 @@ class Settings(BaseSettings):
     limit_verified_webhooks: int = Field(default=100_000, ge=1)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
 
+    credential_providers: Annotated[tuple[str, ...], NoDecode] = ("anthropic", "github", "openai")
+
     charge_patience_s: float = Field(default=3.0, ge=0)
     idempotency_lease_s: int = Field(default=60, ge=1)
     idempotency_keep_s: int = Field(default=48 * 3600, ge=24 * 3600)
     worker_poll_s: float = Field(default=0.2, gt=0)
     worker_lease_s: int = Field(default=60, ge=1)
+    reconcile_every_s: int = Field(default=600, ge=1)
     event_keep_trying_s: int = Field(default=3 * 86400, ge=60)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -94,6 +98,7 @@ class Settings(BaseSettings):
         "free_coupons",
         "follow_up_days",
         "trusted_proxies",
+        "credential_providers",
         mode="before",
     )
     @classmethod

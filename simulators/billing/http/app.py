@@ -9,10 +9,12 @@ from fastapi import FastAPI
 
 from simulators.billing.http import (
     billing,
+    credentials,
     customers,
     errors,
     health,
     keys,
+    operator,
     reports,
     test_controls,
     webhooks,
@@ -42,7 +44,16 @@ def create_app(core: Core) -> FastAPI:
     app.state.worker = Worker(core)
     app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
     app.state.limiter = Limiter(core)
-    for module in (customers, billing, keys, reports, webhooks, health):
+    for module in (
+        customers,
+        billing,
+        keys,
+        credentials,
+        reports,
+        operator,
+        webhooks,
+        health,
+    ):
         app.include_router(module.router)
     if core.settings.test_control_token is not None:
         app.include_router(test_controls.router)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from simulators.billing.http import models
+from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import core_of, lane_of, own_customer, owned_customer
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import answer_once, respond
@@ -32,7 +32,7 @@ _PATH = "/customers/{customer_id}/subscription"
     ),
 )
 async def track_fix(
-    request: Request, customer_id: Annotated[str, Depends(own_customer)], body: models.FixBody
+    request: Request, customer_id: Annotated[str, Depends(own_customer)], body: bodies.FixBody
 ) -> Response:
     """Track one deployed fix: a credit, or a charge; told again, the first success comes back."""
     core, lane = core_of(request), lane_of(request)
@@ -57,7 +57,7 @@ async def track_fix(
     ),
 )
 async def subscribe(
-    request: Request, customer_id: CustomerId, body: models.SubscribeBody
+    request: Request, customer_id: CustomerId, body: bodies.SubscribeBody
 ) -> Response:
     """Subscribe to pro. Stripe charges at once; a declined card leaves nothing behind."""
     core, lane = core_of(request), lane_of(request)
@@ -84,7 +84,7 @@ def get_subscription(request: Request, customer_id: CustomerId) -> Response:
     responses=refusals({402: _DECLINED, 409: ("no_active_subscription",), **_DOUBT}),
 )
 async def change_subscription(
-    request: Request, customer_id: CustomerId, body: models.QuantityBody
+    request: Request, customer_id: CustomerId, body: bodies.QuantityBody
 ) -> Response:
     """Change the quantity, with proration on the next invoice."""
     core, lane = core_of(request), lane_of(request)

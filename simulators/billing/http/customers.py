@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from simulators.billing.http import models
+from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import core_of, lane_of, owned_customer
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import answer_once, respond
@@ -25,7 +25,7 @@ _UNAVAILABLE = {503: ("payment_provider_unavailable",)}
         {409: ("email_taken", "install_taken"), **_UNAVAILABLE}, keyed=False, post=True
     ),
 )
-async def onboard(request: Request, body: models.OnboardBody) -> Response:
+async def onboard(request: Request, body: bodies.OnboardBody) -> Response:
     """Sign a customer up: a Stripe customer, an API key (shown this once), credits, a welcome."""
     sign_up = accounts.SignUp(**body.model_dump())
     core, lane = core_of(request), lane_of(request)
@@ -61,7 +61,7 @@ def close_customer(request: Request, customer_id: CustomerId) -> Response:
         {402: ("no_billing_info",), 409: ("subscription_active",), 422: ("plan_not_available",)}
     ),
 )
-def set_plan(request: Request, customer_id: CustomerId, body: models.PlanBody) -> Response:
+def set_plan(request: Request, customer_id: CustomerId, body: bodies.PlanBody) -> Response:
     """Move from trial to payg."""
     return respond(accounts.set_plan(core_of(request), customer_id, body.plan))
 
@@ -80,7 +80,7 @@ def set_plan(request: Request, customer_id: CustomerId, body: models.PlanBody) -
     ),
 )
 async def add_payment_method(
-    request: Request, customer_id: CustomerId, body: models.PaymentMethodBody
+    request: Request, customer_id: CustomerId, body: bodies.PaymentMethodBody
 ) -> Response:
     """Attach a payment method as the default; the first one brings credits."""
     core, lane = core_of(request), lane_of(request)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from simulators.billing.http import models
+from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import (
     Caller,
     authenticate,
@@ -61,7 +61,7 @@ async def create_key(request: Request, customer_id: OwnId) -> Response:
 async def rotate_key(
     request: Request,
     caller: Annotated[Caller, Depends(rotating)],
-    body: models.RotateBody | None = None,
+    body: bodies.RotateBody | None = None,
 ) -> Response:
     """Replace a key (the one of this request, unless another is named); the old one ends at once.
 

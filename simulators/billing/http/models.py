@@ -1,101 +1,12 @@
-"""The shapes of requests and replies, as OpenAPI shows them. README.md explains them one by one."""
+"""The shapes of replies, as OpenAPI shows them. README.md explains them one by one."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field
 
-_EMAIL = re.compile(
-    r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\]\\]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?"
-)
-
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Token = Annotated[str, StringConstraints(max_length=100, pattern=r"^(pm|tok|card)_[A-Za-z0-9_]+$")]
-FixId = Annotated[
-    str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@#+-]*$")
-]
-Plan = Literal["trial", "payg", "pro"]
-
-
-class _Body(BaseModel):
-    """A request's body: what is not documented is refused, so nobody sets a plan or a price."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class OnboardBody(_Body):
-    """A new customer."""
-
-    email: Annotated[str, StringConstraints(max_length=254)] = Field(examples=["ada@example.com"])
-    name: Text | None = Field(default=None, examples=["Ada"])
-    source: Literal["direct", "gh_marketplace"] = "direct"
-    installation_id: Annotated[
-        str | None, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
-    ] = None
-
-    @field_validator("email")
-    @classmethod
-    def _normalised(cls, value: str) -> str:
-        """Bring an e-mail into the one form under which it is known."""
-        email = unicodedata.normalize("NFC", value.strip()).lower()
-        domain = email.rpartition("@")[2]
-        if not _EMAIL.fullmatch(email) or ".." in email or "." not in domain.strip("."):
-            raise ValueError("not an e-mail address")
-        return email
-
-
-class PaymentMethodBody(_Body):
-    """A card by Stripe's name for it, and its holder's consent to be billed."""
-
-    payment_method: Token = Field(examples=["pm_card_visa"])
-    billing_consent: bool = False
-
-
-class PlanBody(_Body):
-    """The plan to move to."""
-
-    plan: Plan
-
-
-class SubscribeBody(_Body):
-    """A subscription to pro."""
-
-    plan: Literal["pro"] = "pro"
-    quantity: int = Field(default=1, ge=1, le=1000)
-
-
-class QuantityBody(_Body):
-    """A new quantity."""
-
-    quantity: int = Field(ge=1, le=1000)
-
-
-class FixBody(_Body):
-    """One deployed fix."""
-
-    fix_id: FixId = Field(examples=["fix-1"])
-    repository: Text | None = Field(default=None, examples=["ada/engine"])
-
-
-class RotateBody(_Body):
-    """Which key to replace; without one, the key that the request is made with."""
-
-    key_id: Annotated[str | None, StringConstraints(max_length=64)] = None
-
-
-class ClockBody(_Body):
-    """The time to move to."""
-
-    to: int = Field(ge=0, le=2**33)
-
-
-class DrainBody(_Body):
-    """How long to wait for background work."""
-
-    deadline_s: Annotated[float, Field(strict=False, ge=0, le=120)] = 5.0
+from simulators.billing.http.bodies import Plan
 
 
 class ProblemDocument(BaseModel):
@@ -124,6 +35,41 @@ class KeyMade(BaseModel):
 
     key_id: str
     api_key: str
+    created_at: int
+
+
+class Credential(BaseModel):
+    """A credential for one provider: a JWT, signed with Ed25519."""
+
+    provider: str
+    credential: str
+    expires_at: int
+
+
+class Exchanged(BaseModel):
+    """Credentials, shown this once."""
+
+    credentials: list[Credential]
+    expires_at: int
+
+
+class KeySet(BaseModel):
+    """A JWK set (RFC 7517)."""
+
+    keys: list[dict[str, str]]
+
+
+class Refunded(BaseModel):
+    """Money that went back, and what is left of the charge and of the credits."""
+
+    refund_id: str
+    payment_id: str
+    stripe_id: str
+    amount_minor: int
+    currency: str
+    remaining_minor: int
+    credit_balance: int
+    owed_credits: int
     created_at: int
 
 

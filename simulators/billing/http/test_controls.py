@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader
 from starlette.responses import JSONResponse
 
 from simulators.billing.clock import ClockBackwardsError, MovableClock
-from simulators.billing.http import models
+from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import core_of, refused_credential
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import respond
@@ -48,7 +48,7 @@ def get_clock(request: Request) -> Response:
     response_model=models.Now,
     responses=refusals({**_KEYED, 422: ("clock_backwards",)}, keyed=False),
 )
-def set_clock(request: Request, body: models.ClockBody) -> Response:
+def set_clock(request: Request, body: bodies.ClockBody) -> Response:
     """Move the time forward, in every process; from there it goes on at wall pace."""
     clock = core_of(request).clock
     if not isinstance(clock, MovableClock):
@@ -63,7 +63,7 @@ def set_clock(request: Request, body: models.ClockBody) -> Response:
 
 
 @router.post("/drain", response_model=models.Drained, responses=refusals(_KEYED, keyed=False))
-def drain(request: Request, body: models.DrainBody) -> Response:
+def drain(request: Request, body: bodies.DrainBody) -> Response:
     """Wait until the inbox and the charges in doubt are settled."""
     worker: Worker = request.app.state.worker
     pending = worker.drain(body.deadline_s)

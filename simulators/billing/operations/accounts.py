@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from simulators.billing import ledger
+from simulators.billing import failpoints, ledger
 from simulators.billing.core import Answer
 from simulators.billing.identifiers import new_api_key, new_id
 from simulators.billing.ledger import Posting
@@ -52,11 +52,15 @@ def onboard(core: Core, sign_up: SignUp, slot: Slot) -> Answer:
     e-mail finds the id, and by it the Stripe customer that is already there.
     """
     digest = email_digest(core, sign_up.email)
-    customer_id, is_repeat = _attempt(core, sign_up, digest)
-    stripe_customer_id = _stripe_customer(core, sign_up, customer_id, is_repeat=is_repeat)
+    customer_id, is_repeat, stripe_customer_id = _attempt(core, sign_up, digest)
+    failpoints.hit("onboarding.before_stripe")
+    if stripe_customer_id is None:
+        stripe_customer_id = _stripe_customer(core, sign_up, customer_id, is_repeat=is_repeat)
+    failpoints.hit("onboarding.after_stripe")
     key = new_api_key()
     now = core.clock.now()
-    with core.database.write() as session:
+    alone_with = _taken_names(sign_up, digest)
+    with core.database.write("onboarding.account", alone_with=alone_with) as session:
         _refuse_taken(session, sign_up)
         customer = Customer(
             id=customer_id,
@@ -181,17 +185,27 @@ def email_digest(core: Core, email: str) -> str:
     return core.vault.digest("email", email)
 
 
-def _attempt(core: Core, sign_up: SignUp, digest: str) -> tuple[str, bool]:
-    """Fix the customer's id before anything exists; give it, and whether it was fixed before."""
-    with core.database.write() as session:
+def _taken_names(sign_up: SignUp, digest: str) -> tuple[str, ...]:
+    """Name what a sign-up takes, for a lock on what is not there yet."""
+    install = (f"install:{sign_up.installation_id}",) if sign_up.installation_id else ()
+    return (f"email:{digest}", *install)
+
+
+def _attempt(core: Core, sign_up: SignUp, digest: str) -> tuple[str, bool, str | None]:
+    """Fix the customer's id before anything exists; tell whether it was fixed before.
+
+    The last is the Stripe customer, if the reconciler found that an earlier try made one.
+    """
+    alone_with = _taken_names(sign_up, digest)
+    with core.database.write("onboarding.attempt", alone_with=alone_with) as session:
         _refuse_taken(session, sign_up)
         attempt = session.get(OnboardingAttempt, digest)
         if attempt is not None:
-            return attempt.customer_id, True
+            return attempt.customer_id, True, attempt.stripe_customer_id
         customer_id = new_id("cust")
         now = core.clock.now()
         session.add(OnboardingAttempt(email_digest=digest, customer_id=customer_id, created_at=now))
-        return customer_id, False
+        return customer_id, False, None
 
 
 def _stripe_customer(core: Core, sign_up: SignUp, customer_id: str, *, is_repeat: bool) -> str:

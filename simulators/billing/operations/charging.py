@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from simulators.billing import books, ledger
+from simulators.billing import books, failpoints, ledger
 from simulators.billing.core import Answer, InFlight
 from simulators.billing.domain import plans
 from simulators.billing.identifiers import new_id
@@ -78,7 +78,7 @@ class Charge:
 def begin(core: Core, customer_id: str, fix: Fix, slot: Slot) -> Answer | Charge | InFlight:
     """Pay with a credit, or write down that a charge is to be made; raise why neither can be."""
     now = core.clock.now()
-    with core.database.write() as session:
+    with core.database.write("fix.attempt") as session:
         customer = locked_customer(session, customer_id)
         if customer is None or customer.closed_at is not None:
             raise not_found()
@@ -116,10 +116,12 @@ def carry_out(core: Core, charge: Charge, slot: Slot) -> Answer | InFlight:
     `InFlight` means that the fix is free for a new attempt: begin again.
     """
     result: Intent | GatewayError
+    failpoints.hit("fix.before_stripe")
     try:
         result = _at_stripe(core, charge)
     except GatewayError as error:
         result = error
+    failpoints.hit("fix.after_stripe")
     outcome = _settle(core, charge, result, slot)
     if isinstance(outcome, Problem):
         raise outcome
@@ -153,7 +155,7 @@ def _settle(
     core: Core, charge: Charge, result: Intent | GatewayError, slot: Slot
 ) -> Answer | InFlight | Problem:
     now = core.clock.now()
-    with core.database.write() as session:
+    with core.database.write("fix.result") as session:
         customer = locked_customer(session, charge.order.customer_id)
         attempt = session.scalar(select(FixAttempt).where(FixAttempt.id == charge.order.attempt_id))
         if customer is None or attempt is None:

@@ -58,7 +58,7 @@ def settle(core: Core, invoice: InvoiceFacts) -> None:
             return
     paid = _how_paid(core, invoice)
     now = core.clock.now()
-    with core.database.write() as session:
+    with core.database.write("invoice.settle") as session:
         customer = customer_at_stripe(session, invoice.stripe_customer_id)
         row = _mirror(session, customer, invoice)
         if row.settled_at is None and paid is not None:

@@ -77,7 +77,7 @@ def _usage(core: Core, session: Session, customer: Customer) -> dict[str, Any]:
             customer.plan, balance, catalogue.low_credit_threshold, has_billing=can_pay
         ),
         "latest_transactions": [
-            _transaction(row)
+            transaction_view(row)
             for row in session.scalars(
                 select(CreditTransaction)
                 .where(CreditTransaction.customer_id == customer.id)
@@ -165,7 +165,7 @@ def _page(core: Core, customer_id: str, listing: Listing, query: PageQuery) -> A
 
 def _rendered(session: Session, row: object) -> dict[str, Any]:
     if isinstance(row, CreditTransaction):
-        return _transaction(row)
+        return transaction_view(row)
     if isinstance(row, Payment):
         return _payment(session, row)
     if isinstance(row, FixAttempt):
@@ -175,7 +175,8 @@ def _rendered(session: Session, row: object) -> dict[str, Any]:
     raise TypeError(type(row).__name__)
 
 
-def _transaction(row: CreditTransaction) -> dict[str, Any]:
+def transaction_view(row: CreditTransaction) -> dict[str, Any]:
+    """Give an entry of the ledger as the API shows it."""
     return {
         "id": row.id,
         "sequence": row.sequence,

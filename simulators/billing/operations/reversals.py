@@ -33,7 +33,7 @@ def level_dispute(core: Core, dispute: str) -> None:
 
 def _reverse(core: Core, reversal: Movement, kind: Literal["refund", "dispute"]) -> None:
     now = core.clock.now()
-    with core.database.write() as session:
+    with core.database.write("reversal.record") as session:
         parent = books.by_stripe_id(session, str(reversal.parent))
         if parent is None:
             raise UnknownCustomerError

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from simulators.billing import failpoints
 from simulators.billing.core import Answer, InFlight
 from simulators.billing.domain import plans
 from simulators.billing.identifiers import new_id
@@ -64,7 +65,7 @@ class Start:
 def begin(core: Core, customer_id: str, quantity: int) -> Start | InFlight:
     """Write down that a subscription is wanted, or raise why it cannot be."""
     now = core.clock.now()
-    with core.database.write() as session:
+    with core.database.write("subscription.record") as session:
         customer = locked_customer(session, customer_id)
         if customer is None:
             raise not_found()
@@ -95,6 +96,7 @@ def reopen(core: Core, customer_id: str) -> Start | None:
 def carry_out(core: Core, start: Start, slot: Slot) -> Answer:
     """Place a subscription at Stripe and write down what became of it."""
     order, calls = start.order, core.stripe.subscriptions
+    failpoints.hit("subscription.before_stripe")
     try:
         found = ascertain(
             lambda: calls.find(order.stripe_customer_id, order.record_id),
@@ -111,6 +113,7 @@ def carry_out(core: Core, start: Start, slot: Slot) -> Answer:
         raise provider_unavailable() from error
     except StripeDoubt as doubt:
         raise charge_unsettled() from doubt
+    failpoints.hit("subscription.after_stripe")
     return _settled(core, found, slot)
 
 
@@ -120,7 +123,7 @@ def _settled(core: Core, found: SubscriptionFacts, slot: Slot) -> Answer:
     # Should this fail, the credits come with the webhook; the subscription itself is certain.
     with suppress(GatewayError):
         invoicing.level(core, found.id)
-    with core.database.write() as session:
+    with core.database.write("subscription.answer") as session:
         record = _by_stripe_id(session, found.id)
         if record is None:
             raise provider_unavailable()
@@ -151,6 +154,7 @@ def change(
         raise no_active_subscription()
     if record.stripe_id is None:
         raise charge_unsettled()
+    failpoints.hit("subscription_change.before_stripe")
     try:
         found = act(record)
     except StripeRefusal as refusal:
@@ -158,6 +162,7 @@ def change(
         raise _why_not(core, customer_id, refusal) from refusal
     except GatewayError as error:
         raise charge_unsettled() from error
+    failpoints.hit("subscription_change.after_stripe")
     if not _apply_if_unchanged(core, found, expected_revision=record.revision):
         level(core, record.stripe_id)
     with core.database.write() as session:
@@ -271,6 +276,7 @@ def _why_not(core: Core, customer_id: str, refusal: StripeRefusal) -> Problem:
 def _give_up(core: Core, start: Start) -> None:
     """Write down that there will be no subscription, unless someone else is at it by now."""
     with core.database.write() as session:
+        locked_customer(session, start.order.customer_id)
         record = session.scalar(
             select(Subscription).where(Subscription.id == start.order.record_id)
         )
@@ -298,7 +304,7 @@ def _adopt(core: Core, found: SubscriptionFacts) -> int:
 def _apply_if_unchanged(core: Core, found: SubscriptionFacts, *, expected_revision: int) -> bool:
     """Apply what Stripe said, unless something was applied since it was asked; tell whether."""
     product = core.stripe.subscriptions.pro_price().product
-    with core.database.write() as session:
+    with core.database.write("subscription.result") as session:
         customer = invoicing.customer_at_stripe(session, found.stripe_customer_id)
         record = _by_stripe_id(session, found.id) or session.scalar(
             select(Subscription).where(Subscription.id == found.record_id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulators.billing.stripe_gateway import facts
 from simulators.billing.stripe_gateway.calls import PAGE, Caller, read
+from simulators.billing.stripe_gateway.errors import StripeDoubt, StripeRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,30 @@ class ChargeCalls:
         cancel = self._caller.v1.payment_intents.cancel
         return read(facts.intent, self._caller.call(lambda: cancel(payment_intent)))
 
+    def refund(self, order: facts.RefundOrder) -> facts.Movement:
+        """Give money back; one that Stripe has only begun is in doubt."""
+        create = self._caller.v1.refunds.create
+        params: stripe.params.RefundCreateParams = {
+            "charge": order.charge,
+            "amount": order.amount_minor,
+            "metadata": self._caller.metadata(
+                customer_id=order.customer_id, ledger_id=order.request_id
+            ),
+        }
+        made = self._caller.call(lambda: create(params, {"idempotency_key": order.key}))
+        return _completed(made, order.charge)
+
+    def find_refund(self, charge: str, request_id: str) -> facts.Movement | None:
+        """Look a refund up by its charge and metadata."""
+        listing = self._caller.v1.refunds.list
+
+        def find() -> facts.Movement | None:
+            pages = listing({"charge": charge, "limit": PAGE}).auto_paging_iter()
+            mine = (e for e in pages if facts.our_id(e.metadata, "ledger_id") == request_id)
+            return next((_completed(each, charge) for each in mine), None)
+
+        return self._caller.call(find)
+
     def refunds_of(self, charge: str) -> Sequence[facts.Movement]:
         """List the refunds of a charge that went through, oldest first."""
         listing = self._caller.v1.refunds.list
@@ -79,3 +104,11 @@ class ChargeCalls:
         found = self._caller.call(lambda: self._caller.v1.disputes.retrieve(dispute_id))
         charge = facts.required(found.charge)
         return facts.Movement(found.id, found.amount, found.currency, parent=charge)
+
+
+def _completed(refund: stripe.Refund, charge: str) -> facts.Movement:
+    if refund.status in {"failed", "canceled"}:
+        raise StripeRefusal("refund_failed", "the money did not go back")
+    if refund.status != "succeeded":
+        raise StripeDoubt(f"the refund is {refund.status}")
+    return facts.Movement(refund.id, refund.amount, refund.currency, parent=charge)

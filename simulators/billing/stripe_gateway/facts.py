@@ -38,6 +38,17 @@ class ChargeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """A refund of a charge to be made; `request_id` is what it is looked up by."""
+
+    charge: str
+    amount_minor: int
+    customer_id: str
+    request_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubscribeOrder:
     """A subscription to pro to be made."""
 
