@@ -59,7 +59,7 @@ def test_other_machines_must_be_named(address: str) -> None:
 
 def test_a_named_host_may_be_sent_to() -> None:
     """--allow-host opens that host, and no other."""
-    allowed = ("billing.example.com",)
+    allowed = ["billing.example.com"]
     there = Wish(to="https://Billing.example.com/a", allow_host=allowed)
     assert find_destination(there, ENVIRONMENT).origin == "https://billing.example.com"
     with pytest.raises(SettingsError):

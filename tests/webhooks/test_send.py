@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulators.webhooks.commands.catalogue import KINDS
+from simulators.webhooks.commands.posting import Poster
 from tests.webhooks.conftest import SECRET
 
 if TYPE_CHECKING:
@@ -286,3 +287,35 @@ def test_the_list_of_events_says_what_each_takes(run: Run) -> None:
     assert set(told) == set(KINDS)
     text = run("events").out
     assert all(event in text for event in KINDS)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system has no tzset")
+def test_a_moment_without_a_zone_is_utc(
+    run: Run, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A date means the same wherever the machine stands."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        run("send", "invoice.payment_failed", "--next-retry", "2030-01-31", "--to", receiver.url)
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert receiver.object["next_payment_attempt"] == 1_896_048_000
+
+
+def test_ctrl_c_tells_what_was_done(
+    run: Run, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted at the second of three, it tells the first and ends with 130."""
+    post = Poster.post
+
+    def interrupted(self: Poster, *arguments: Any) -> Any:
+        if receiver.bodies:
+            raise KeyboardInterrupt
+        return post(self, *arguments)
+
+    monkeypatch.setattr(Poster, "post", interrupted)
+    ran = run("send", "invoice.paid", "--times", 3, "--to", receiver.url, "--json")
+    assert ran.status == 130
+    assert (len(ran.json["deliveries"]), ran.json["interrupted"]) == (1, True)

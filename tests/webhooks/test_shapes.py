@@ -27,6 +27,11 @@ def built(event: str, **given_parameters: Any) -> list[dict[str, Any]]:
     return compose(find_kind(event), Parameters(**given_parameters), NOW)
 
 
+def has_order(event: str) -> bool:
+    """Tell whether another event comes before or after this one."""
+    return find_kind(event).before is not None or any(k.before == event for k in KINDS.values())
+
+
 def nonconforming(event: dict[str, Any]) -> list[str]:
     """Walk an event; the walker knows a checkout session only by its class."""
     if event["type"].startswith("checkout."):
@@ -168,6 +173,15 @@ def test_a_whole_life_tells_one_story(amount: int, quantity: int, currency: str,
         last[now_so["id"]] = now_so
     assert [event["created"] for event in events] == sorted(event["created"] for event in events)
     assert len({event["id"] for event in events}) == len(events)
+    items = [o["items"]["data"][0]["id"] for o in last.values() if o["object"] == "subscription"]
+    lines = [
+        line["parent"]["subscription_item_details"]["subscription_item"]
+        for invoice in last.values()
+        if invoice["object"] == "invoice"
+        for line in invoice["lines"]["data"]
+    ]
+    assert len(lines) == 2
+    assert set(lines) == set(items)
     owners = {e["data"]["object"].get("customer") for e in events} - {None}
     assert len(owners) == 1
     paid = [e["data"]["object"] for e in events if e["type"] == "invoice.paid"]
@@ -209,3 +223,28 @@ def test_periods_stand_on_items_and_lines(reason: str) -> None:
     (created,) = built("customer.subscription.created")
     item = created["data"]["object"]["items"]["data"][0]
     assert item["current_period_start"] == NOW == created["data"]["object"]["created"]
+
+
+ORDERED = [case for case in CASES if has_order(case[0])]
+
+
+@pytest.mark.parametrize(("event", "reason"), ORDERED)
+@pytest.mark.parametrize("more", [{}, {"plan_to": "price_pro"}, {"quantity": 3}], ids=str)
+def test_two_events_out_of_order_tell_one_story(
+    event: str, reason: str | None, more: dict[str, Any]
+) -> None:
+    """The later event's old values are those of the earlier one, and both conform."""
+    options = find_kind(event).options
+    said = {name: value for name, value in more.items() if name in options}
+    kind, parameters = find_kind(event), Parameters(reason=reason, **said)
+    later, earlier = compose(kind, parameters, NOW, is_out_of_order=True)
+    assert nonconforming(later) + nonconforming(earlier) == []
+    assert later["created"] > earlier["created"]
+    now_so, before = later["data"]["object"], earlier["data"]["object"]
+    assert now_so["id"] == before["id"]
+    if "previous_attributes" in later["data"]:
+        assert undone(now_so, later["data"]["previous_attributes"]) == before
+    same = {"created", "customer", "currency", "quantity"} & now_so.keys() & before.keys()
+    assert {name: now_so[name] for name in same} == {name: before[name] for name in same}
+    asked_for = later if later["type"] == event else earlier
+    assert asked_for["type"] == event

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qsl
 
+import typer
+
 from harness.errors import SettingsError
+from simulators.webhooks.commands.options import WHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,16 +30,36 @@ _API_KEYS = ("sk_", "rk_", "pk_")
 TIMEOUT_S_MAX = 120.0
 
 
+def _option(text: str, metavar: str, *names: str) -> Any:
+    """Describe the option of a field; its name is the field's unless one is given."""
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=WHERE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a person said about where to send: an address or a target, hosts, and a secret."""
 
-    to: str | None = None
-    target: str | None = None
-    allow_host: tuple[str, ...] = ()
-    secret_env: str | None = None
-    secret: str | None = field(default=None, repr=False)
-    timeout_s: float = 10.0
+    to: Annotated[str | None, _option("The receiver's address.", "URL")] = None
+    target: Annotated[
+        str | None, _option("Take address and secret from a target's profile instead.", "TARGET")
+    ] = None
+    allow_host: Annotated[
+        list[str], _option("Another machine that may be sent to; may be repeated.", "HOST")
+    ] = field(default_factory=list)
+    secret_env: Annotated[
+        str | None,
+        _option(
+            f"The variable that holds the endpoint's secret: {SECRET_ENV} unless said.", "NAME"
+        ),
+    ] = None
+    secret: Annotated[
+        str | None,
+        _option("The secret itself, for others on this machine to read.", "WHSEC"),
+    ] = field(default=None, repr=False)
+    timeout_s: Annotated[
+        float,
+        _option("How long a delivery may take; then it is unknown.", "SECONDS", "--timeout"),
+    ] = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +148,7 @@ def _url(wish: Wish, profile: Profile | None, *, is_sent: bool) -> httpx.URL:
     return url
 
 
-def _check_host(url: httpx.URL, allowed: tuple[str, ...]) -> None:
+def _check_host(url: httpx.URL, allowed: list[str]) -> None:
     host = url.host.lower()
     if is_loopback(host) or host in {name.lower().strip("[]") for name in allowed}:
         return

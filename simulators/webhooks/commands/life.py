@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.errors import SettingsError
-from simulators.webhooks.commands import options as o
 from simulators.webhooks.commands.catalogue import KINDS
 from simulators.webhooks.commands.composing import event_of
 from simulators.webhooks.commands.delivering import Outgoing, deliver
@@ -20,9 +19,9 @@ from simulators.webhooks.commands.moments import (
     status_changed,
     uncollected,
 )
-from simulators.webhooks.commands.parameters import Parameters, retry_moment
+from simulators.webhooks.commands.options import AsJson, takes_options
+from simulators.webhooks.commands.parameters import NAMES, Parameters, retry_moment
 from simulators.webhooks.commands.posting import Signing
-from simulators.webhooks.commands.telling import told
 from simulators.webhooks.events import Obj
 from simulators.webhooks.shapes import billing, payments
 from simulators.webhooks.shapes.scene import Scene, month_later, new_token
@@ -131,54 +130,16 @@ def _not_renewed(first: Scene, given: Parameters, now: int, reason: str) -> Iter
     yield "customer.deleted", Moment(now, billing.customer(first))
 
 
-def send_all(  # noqa: PLR0913 - typer turns parameters into options
-    *,
-    to: o.ToFromEnv = None,
-    target: o.Target = None,
-    allow_host: o.AllowHost = None,
-    secret_env: o.SecretEnv = None,
-    secret: o.Secret = None,
-    timeout_s: o.Timeout = 10.0,
-    customer: o.CustomerFromEnv = None,
-    subscription: o.SubscriptionFromEnv = None,
-    amount_cents: o.AmountFromEnv = None,
-    currency: o.CurrencyFromEnv = None,
-    quantity: o.QuantityFromEnv = None,
-    plan_from: o.PlanFromFromEnv = None,
-    plan_to: o.PlanToFromEnv = None,
-    failure_code: o.FailureFromEnv = None,
-    next_retry: o.RetryFromEnv = None,
-    reason: o.ReasonFromEnv = None,
-    as_json: o.AsJson = False,
-) -> int:
+_NOT_OF_A_LIFE = ("object_id", "refund_cents")
+_FROM_ENV = ("to", *(name for name in NAMES if name not in _NOT_OF_A_LIFE))
+
+
+@takes_options(env=_FROM_ENV, without=_NOT_OF_A_LIFE)
+def send_all(wish: Wish, given: Parameters, *, as_json: AsJson = False) -> int:
     """Send a customer's whole life: created, paid, changed, failed, deleted, in sequence.
 
     Each parameter can also come from the environment. Exit status: 0 all accepted; 1 one was
     refused; 2 one is unknown.
     """
-    wish = Wish(
-        to=to,
-        target=target,
-        allow_host=tuple(allow_host or ()),
-        secret_env=secret_env,
-        secret=secret,
-        timeout_s=timeout_s,
-    )
-
-    def run() -> int:
-        given = Parameters(
-            customer=customer,
-            subscription=subscription,
-            amount_cents=amount_cents,
-            currency=currency,
-            quantity=quantity,
-            plan_from=plan_from,
-            plan_to=plan_to,
-            failure_code=failure_code,
-            next_retry=next_retry,
-            reason=reason,
-        )
-        events = [Outgoing(event) for event in whole_life(given, int(time.time()))]
-        return deliver(wish, events, Signing(), as_json=as_json)
-
-    return told(run, as_json=as_json)
+    events = [Outgoing(event) for event in whole_life(given, int(time.time()))]
+    return deliver(wish, events, Signing(), as_json=as_json)

@@ -19,9 +19,9 @@ from rich.text import Text
 from harness import signing
 from harness.cli.console import output
 from harness.errors import SettingsError
-from simulators.webhooks.commands import options as o
 from simulators.webhooks.commands.destination import SECRET_ENV
-from simulators.webhooks.commands.telling import INTERRUPTED, printable, told
+from simulators.webhooks.commands.options import AsJson, takes_options
+from simulators.webhooks.commands.telling import INTERRUPTED, printable
 
 BODY_BYTES_MAX = 1024 * 1024
 SOCKET_TIMEOUT_S = 10.0
@@ -37,9 +37,19 @@ class Answering:
     Where `first` is not None only so many deliveries are answered so, and all later ones by 200.
     """
 
-    status: int = 200
-    delay_s: float = 0.0
-    first: int | None = None
+    status: Annotated[
+        int,
+        typer.Option(
+            "--answer", help="The status to answer with.", metavar="STATUS", min=200, max=599
+        ),
+    ] = 200
+    delay_s: Annotated[
+        float, typer.Option("--delay", help="Answer so much later.", metavar="SECONDS")
+    ] = 0.0
+    first: Annotated[
+        int | None,
+        typer.Option(help="Answer so only the first N, then 200 at once.", metavar="N", min=1),
+    ] = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.delay_s <= DELAY_S_MAX:
@@ -134,58 +144,67 @@ def _read(body: bytes) -> dict[str, str | None]:
     return {name: value if isinstance(value, str) else None for name, value in named.items()}
 
 
+class _Server(ThreadingHTTPServer):
+    """The server that an inbox is behind; a thread for each connection."""
+
+    daemon_threads = True
+    inbox: Inbox
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: a sender that hangs up is nobody's mistake here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = SOCKET_TIMEOUT_S
+    disable_nagle_algorithm = True  # headers and body are two small writes
+
+    def do_POST(self) -> None:
+        """Take a delivery."""
+        body = self._body()
+        if body is None:
+            return
+        inbox = self.server.inbox
+        status, delay_s = inbox.take(self.path, body, self.headers.get("Stripe-Signature"))
+        inbox.full.wait(delay_s)
+        self._answer(status)
+        inbox.answered()
+
+    def _body(self) -> bytes | None:
+        """Read the body; one without a length, or too long a one, is refused unread."""
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            length = -1
+        if not 0 <= length <= BODY_BYTES_MAX:
+            self.close_connection = True
+            self._answer(413 if length > 0 else 411)
+            return None
+        return self.rfile.read(length)
+
+    def _answer(self, status: int) -> None:
+        content = b'{"received": true}' if status < 300 else b""  # noqa: PLR2004 - any 2xx
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: each delivery is told in its own way."""
+
+
 def make_server(inbox: Inbox, port: int) -> ThreadingHTTPServer:
     """Bind to a loopback port (0: any free one); `SettingsError` where it is taken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = SOCKET_TIMEOUT_S
-        disable_nagle_algorithm = True  # headers and body are two small writes
-
-        def do_POST(self) -> None:
-            """Take a delivery."""
-            body = self._body()
-            if body is None:
-                return
-            status, delay_s = inbox.take(self.path, body, self.headers.get("Stripe-Signature"))
-            inbox.full.wait(delay_s)
-            self._answer(status)
-            inbox.answered()
-
-        def _body(self) -> bytes | None:
-            try:
-                length = int(self.headers.get("Content-Length", ""))
-            except ValueError:
-                length = -1
-            if not 0 <= length <= BODY_BYTES_MAX:
-                self.close_connection = True
-                self._answer(413 if length > 0 else 411)
-                return None
-            return self.rfile.read(length)
-
-        def _answer(self, status: int) -> None:
-            content = b'{"received": true}' if status < 300 else b""  # noqa: PLR2004 - any 2xx
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: each delivery is told in its own way."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Say nothing: a sender that hangs up is nobody's mistake here."""
-
     try:
-        return Server(("127.0.0.1", port), Handler)
+        server = _Server(("127.0.0.1", port), _Handler)
     except (OSError, OverflowError) as error:
         raise SettingsError(
             f"port {port} cannot be listened on: {error}", hint="Try --port 0 for any free one."
         ) from None
+    server.inbox = inbox
+    return server
 
 
 def _tell(found: Received) -> None:
@@ -233,22 +252,16 @@ def _serve(server: ThreadingHTTPServer, inbox: Inbox, seconds: float | None) -> 
         server.server_close()
 
 
+@takes_options()
 def listen(  # noqa: PLR0913 - typer turns parameters into options
+    answering: Answering,
     *,
     port: Annotated[
         int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.", metavar="N", max=65535)
     ] = 4242,
-    secret_env: o.SecretEnv = None,
-    answer: Annotated[
-        int,
-        typer.Option(help="The status to answer with.", metavar="STATUS", min=200, max=599),
-    ] = 200,
-    delay_s: Annotated[
-        float, typer.Option("--delay", help="Answer so much later.", metavar="SECONDS")
-    ] = 0.0,
-    first: Annotated[
-        int | None,
-        typer.Option(help="Answer so only the first N, then 200 at once.", metavar="N", min=1),
+    secret_env: Annotated[
+        str | None,
+        typer.Option(help="The variable that holds the secret to verify with.", metavar="NAME"),
     ] = None,
     count: Annotated[
         int | None, typer.Option(help="Stop after so many deliveries.", metavar="N", min=1)
@@ -257,38 +270,33 @@ def listen(  # noqa: PLR0913 - typer turns parameters into options
         float | None,
         typer.Option("--for", help="Stop after so long.", metavar="SECONDS", min=0),
     ] = None,
-    as_json: o.AsJson = False,
+    as_json: AsJson = False,
 ) -> int:
     """Receive webhooks: verify each, show it, and answer as told; Ctrl-C ends with a summary.
 
     Without a secret in the environment one is made and shown. What is signed wrongly is answered
     with 400. Exit status: 0 all verified; 1 one was not; 2 nothing came.
     """
-
-    def run() -> int:
-        secret, is_own = _secret(os.environ, secret_env)
-        answering = Answering(status=answer, delay_s=delay_s, first=first)
-        inbox = Inbox(secret, answering, _tell_json if as_json else _tell, count_max=count)
-        server = make_server(inbox, port)
-        url = f"http://127.0.0.1:{server.server_port}/"
-        try:
-            _greet(url, secret if is_own else None, as_json=as_json)
-            _serve(server, inbox, seconds)
-            is_cut_short = False
-        except KeyboardInterrupt:
-            is_cut_short = True
-        counts = summary_of(inbox.received)
-        if as_json:
-            typer.echo(json.dumps({"summary": counts, "interrupted": is_cut_short}))
-        else:
-            output.print(", ".join(f"{number} {name}" for name, number in counts.items()))
-        return INTERRUPTED if is_cut_short else _status(counts)
-
-    return told(run, as_json=as_json)
+    secret, is_own = _secret(os.environ, secret_env)
+    inbox = Inbox(secret, answering, _tell_json if as_json else _tell, count_max=count)
+    server = make_server(inbox, port)
+    is_cut_short = False
+    try:
+        _greet(server.server_port, secret if is_own else None, as_json=as_json)
+        _serve(server, inbox, seconds)
+    except KeyboardInterrupt:
+        is_cut_short = True
+    counts = summary_of(inbox.received)
+    if as_json:
+        typer.echo(json.dumps({"summary": counts, "interrupted": is_cut_short}))
+    else:
+        output.print(", ".join(f"{number} {name}" for name, number in counts.items()))
+    return INTERRUPTED if is_cut_short else _status(counts)
 
 
-def _greet(url: str, secret: str | None, *, as_json: bool) -> None:
+def _greet(port: int, secret: str | None, *, as_json: bool) -> None:
     """Say where it listens; a secret that was made for this listener opens nothing else."""
+    url = f"http://127.0.0.1:{port}/"
     if as_json:
         made = {"secret": secret} if secret else {}
         typer.echo(json.dumps({"listening": url, **made}))

@@ -6,12 +6,12 @@ import typer
 from rich.text import Text
 
 from harness.cli.console import output
-from simulators.webhooks.commands import options as o
 from simulators.webhooks.commands.catalogue import KINDS, Kind
+from simulators.webhooks.commands.options import AsJson
 from simulators.webhooks.commands.parameters import flag_of
 
 
-def events(*, as_json: o.AsJson = False) -> int:
+def events(*, as_json: AsJson = False) -> int:
     """List every event that `send` builds, with the options and reasons that it takes."""
     if as_json:
         typer.echo(json.dumps([_data(kind) for kind in KINDS.values()], indent=2))

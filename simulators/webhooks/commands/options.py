@@ -1,155 +1,104 @@
-"""The options of the commands, each defined once, for those that share it."""
+"""Options that several commands share: fields of a dataclass, each of which is one option.
+
+A command takes such a dataclass as a parameter, and `takes_options` puts the options of its fields
+in that parameter's place. An option is thus defined once, where its value is checked.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import copy
+import functools
+import inspect
+import json
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from harness.cli.console import refusal_data
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    Command = Callable[..., int]
 
 ENV_PREFIX = "BILLING_HARNESS_WEBHOOK_"
 """`send-all` also takes its parameters from the environment: this and the parameter's name."""
 
-_ABOUT = "What the event is about"
-_HOW = "How it is signed and sent"
-_WHERE = "Where it goes"
+ABOUT, HOW, WHERE = "What the event is about", "How it is signed and sent", "Where it goes"
 
-
-To = Annotated[
-    str | None,
-    typer.Option("--to", help="The receiver's address.", metavar="URL", rich_help_panel=_WHERE),
-]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        help="Take address and secret from a target's profile instead.",
-        metavar="TARGET",
-        rich_help_panel=_WHERE,
-    ),
-]
-AllowHost = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Another machine that may be sent to; may be repeated.",
-        metavar="HOST",
-        rich_help_panel=_WHERE,
-    ),
-]
-SecretEnv = Annotated[
-    str | None,
-    typer.Option(
-        help="The environment variable that holds the endpoint's secret.",
-        metavar="NAME",
-        show_default="STRIPE_WEBHOOK_SECRET",
-        rich_help_panel=_WHERE,
-    ),
-]
-Secret = Annotated[
-    str | None,
-    typer.Option(
-        help="The secret itself. Others on this machine can read it: prefer --secret-env.",
-        metavar="WHSEC",
-        rich_help_panel=_WHERE,
-    ),
-]
-Timeout = Annotated[
-    float,
-    typer.Option(
-        "--timeout",
-        help="How long one delivery may take; then its outcome is unknown.",
-        metavar="SECONDS",
-        rich_help_panel=_WHERE,
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
-
-Tamper = Annotated[
-    bool,
-    typer.Option("--tamper", help="Change the body after signing it.", rich_help_panel=_HOW),
-]
-Forge = Annotated[
-    str | None,
-    typer.Option(
-        help="Send a signature that must be refused: wrong-secret, only-v0, non-ascii,"
-        " shifted-timestamp or no-signature.",
-        metavar="KIND",
-        rich_help_panel=_HOW,
-    ),
-]
-TimestampOffset = Annotated[
-    int,
-    typer.Option(
-        help="Sign as of so many seconds from now; negative is the past.",
-        metavar="SECONDS",
-        rich_help_panel=_HOW,
-    ),
-]
 Times = Annotated[
     int,
     typer.Option(
-        help="Send the same event so often.", metavar="N", min=1, max=1000, rich_help_panel=_HOW
+        help="Send the same event so often.", metavar="N", min=1, max=1000, rich_help_panel=HOW
     ),
 ]
 
-_CUSTOMER = "The customer's id."
-_SUBSCRIPTION = "The subscription's id."
-_AMOUNT = "What it comes to in all, in the currency's smallest unit."
-_CURRENCY = "The currency."
-_QUANTITY = "How many units of the plan; they divide the amount."
-_PLAN_FROM = "The plan (a price's id) until the event."
-_PLAN_TO = "The plan (a price's id) from the event on."
-_FAILURE = "Why the bank refused: card_declined, insufficient_funds, …"
-_RETRY = "When Stripe tries again: +3d, 2030-01-31, Unix seconds, or none."
+
+def takes_options(
+    *, env: Collection[str] = (), without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """Make a command of a function whose parameters may be dataclasses of options.
+
+    `env` names the fields that may also come from the environment, `without` those that the
+    command does not take. Where it cannot be done, machines are told so as JSON too.
+    """
+
+    def wrap(function: Command) -> Command:
+        hints = get_type_hints(function, include_extras=True)
+        given = inspect.signature(function).parameters
+        groups = {name: hints[name] for name in given if is_dataclass(hints[name])}
+
+        @functools.wraps(function)
+        def call(**values: Any) -> int:
+            taken = {
+                name: {each.name: values.pop(each.name) for each in _taken(group, without)}
+                for name, group in groups.items()
+            }
+            try:
+                built = {name: group(**taken[name]) for name, group in groups.items()}
+                return function(**built, **values)
+            except HarnessError as error:
+                if values.get("as_json"):
+                    typer.echo(json.dumps(refusal_data(error), indent=2))
+                raise
+
+        plain = [p.replace(annotation=hints[n]) for n, p in given.items() if n not in groups]
+        grouped = [p for group in groups.values() for p in _parameters(group, env, without)]
+        _show_as(call, [*grouped, *plain])
+        return call
+
+    return wrap
 
 
-def _about(text: str, metavar: str, env: str | None = None) -> typer.models.OptionInfo:
-    """Give an option that says what the event is about, and its variable where it has one."""
-    found: typer.models.OptionInfo = typer.Option(
-        help=text,
-        metavar=metavar,
-        envvar=f"{ENV_PREFIX}{env}" if env else None,
-        rich_help_panel=_ABOUT,
-    )
-    return found
+def _taken(group: Any, without: Collection[str]) -> Iterator[Field[Any]]:
+    return (each for each in fields(group) if each.name not in without)
 
 
-Customer = Annotated[str | None, _about(_CUSTOMER, "ID")]
-Subscription = Annotated[str | None, _about(_SUBSCRIPTION, "ID")]
-ObjectId = Annotated[
-    str | None,
-    typer.Option(
-        "--id",
-        help="The id of the invoice, charge, intent, … in the event.",
-        metavar="ID",
-        rich_help_panel=_ABOUT,
-    ),
-]
-AmountCents = Annotated[int | None, _about(_AMOUNT, "N")]
-RefundCents = Annotated[int | None, _about("How much goes back; all of it unless said.", "N")]
-Currency = Annotated[str | None, _about(_CURRENCY, "CODE")]
-Quantity = Annotated[int | None, _about(_QUANTITY, "N")]
-PlanFrom = Annotated[str | None, _about(_PLAN_FROM, "ID")]
-PlanTo = Annotated[str | None, _about(_PLAN_TO, "ID")]
-Reason = Annotated[str | None, _about("Why: `billing-harness webhooks events` lists them.", "WORD")]
-FailureCode = Annotated[str | None, _about(_FAILURE, "CODE")]
-NextRetry = Annotated[str | None, _about(_RETRY, "WHEN")]
+def _parameters(
+    group: Any, env: Collection[str], without: Collection[str]
+) -> Iterator[inspect.Parameter]:
+    """Give a parameter for each field, as typer reads them."""
+    hints = get_type_hints(group, include_extras=True)
+    for each in _taken(group, without):
+        hint = hints[each.name]
+        if each.name in env:
+            option = copy.copy(hint.__metadata__[0])
+            option.envvar = f"{ENV_PREFIX}{each.name.upper()}"
+            hint = Annotated[hint.__origin__, option]
+        make = each.default_factory
+        default = each.default if make is MISSING else make()
+        yield inspect.Parameter(
+            each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint
+        )
 
-ToFromEnv = Annotated[
-    str | None,
-    typer.Option(
-        "--to",
-        help="The receiver's address.",
-        metavar="URL",
-        envvar=f"{ENV_PREFIX}TO",
-        rich_help_panel=_WHERE,
-    ),
-]
-CustomerFromEnv = Annotated[str | None, _about(_CUSTOMER, "ID", "CUSTOMER")]
-SubscriptionFromEnv = Annotated[str | None, _about(_SUBSCRIPTION, "ID", "SUBSCRIPTION")]
-AmountFromEnv = Annotated[int | None, _about(_AMOUNT, "N", "AMOUNT_CENTS")]
-CurrencyFromEnv = Annotated[str | None, _about(_CURRENCY, "CODE", "CURRENCY")]
-QuantityFromEnv = Annotated[int | None, _about(_QUANTITY, "N", "QUANTITY")]
-PlanFromFromEnv = Annotated[str | None, _about(_PLAN_FROM, "ID", "PLAN_FROM")]
-PlanToFromEnv = Annotated[str | None, _about(_PLAN_TO, "ID", "PLAN_TO")]
-ReasonFromEnv = Annotated[str | None, _about("Why the subscription ends.", "WORD", "REASON")]
-FailureFromEnv = Annotated[str | None, _about(_FAILURE, "CODE", "FAILURE_CODE")]
-RetryFromEnv = Annotated[str | None, _about(_RETRY, "WHEN", "NEXT_RETRY")]
+
+def _show_as(call: Command, parameters: list[inspect.Parameter]) -> None:
+    """Let typer see these parameters; those without a default, which are arguments, come first."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shown = [each.replace(kind=keyword) for each in parameters]
+    shown.sort(key=lambda each: each.default is not inspect.Parameter.empty)
+    call.__signature__ = inspect.Signature(shown, return_annotation=int)  # type: ignore[attr-defined]  # what `inspect.signature` reads first
+    call.__annotations__ = {each.name: each.annotation for each in shown} | {"return": int}

@@ -6,8 +6,12 @@ import re
 import time
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
 
 from harness.errors import SettingsError
+from simulators.webhooks.commands.options import ABOUT
 
 AMOUNT_MAX = 99_999_999
 """Stripe's largest charge: eight digits, in the currency's smallest unit."""
@@ -22,6 +26,11 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TIME_MAX = 2**33
 
 
+def _option(text: str, metavar: str, *names: str) -> Any:
+    """Describe the option of a field; its name is the field's unless one is given."""
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=ABOUT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """The options that say what an event is about, as they were given; None: not given.
@@ -31,18 +40,37 @@ class Parameters:
     customer nor subscription.
     """
 
-    customer: str | None = None
-    subscription: str | None = None
-    object_id: str | None = None
-    amount_cents: int | None = None
-    refund_cents: int | None = None
-    currency: str | None = None
-    quantity: int | None = None
-    plan_from: str | None = None
-    plan_to: str | None = None
-    reason: str | None = None
-    failure_code: str | None = None
-    next_retry: str | None = None
+    customer: Annotated[str | None, _option("The customer's id.", "ID")] = None
+    subscription: Annotated[str | None, _option("The subscription's id.", "ID")] = None
+    object_id: Annotated[
+        str | None, _option("The id of the invoice, charge, intent, … in the event.", "ID", "--id")
+    ] = None
+    amount_cents: Annotated[
+        int | None, _option("What it comes to in all, in the currency's smallest unit.", "N")
+    ] = None
+    refund_cents: Annotated[
+        int | None, _option("How much of a charge goes back; all of it unless said.", "N")
+    ] = None
+    currency: Annotated[str | None, _option("The currency; usd unless said.", "CODE")] = None
+    quantity: Annotated[
+        int | None, _option("How many units of the plan; they divide the amount.", "N")
+    ] = None
+    plan_from: Annotated[str | None, _option("The plan (a price's id) until the event.", "ID")] = (
+        None
+    )
+    plan_to: Annotated[str | None, _option("The plan (a price's id) from the event on.", "ID")] = (
+        None
+    )
+    reason: Annotated[
+        str | None,
+        _option("Why it happened: `billing-harness webhooks events` has the words.", "WORD"),
+    ] = None
+    failure_code: Annotated[
+        str | None, _option("Why the bank refused: card_declined, insufficient_funds, …", "CODE")
+    ] = None
+    next_retry: Annotated[
+        str | None, _option("When Stripe tries again: +3d, 2030-01-31, Unix seconds, none.", "WHEN")
+    ] = None
 
     def __post_init__(self) -> None:
         for name in ("customer", "subscription", "object_id", "plan_from", "plan_to"):

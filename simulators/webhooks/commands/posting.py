@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from harness import signing
 from harness.errors import SettingsError
+from simulators.webhooks.commands.options import HOW
 from simulators.webhooks.events import Obj, encode_event
 
 if TYPE_CHECKING:
@@ -48,9 +51,27 @@ class Signing:
     `offset_s` shifts the signed timestamp (negative: into the past).
     """
 
-    tamper: bool = False
-    forge: str | None = None
-    offset_s: int = 0
+    tamper: Annotated[
+        bool,
+        typer.Option("--tamper", help="Change the body after signing it.", rich_help_panel=HOW),
+    ] = False
+    forge: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Send a signature that must be refused: {', '.join(FORGERIES)}.",
+            metavar="KIND",
+            rich_help_panel=HOW,
+        ),
+    ] = None
+    offset_s: Annotated[
+        int,
+        typer.Option(
+            "--timestamp-offset",
+            help="Sign as of so many seconds from now; negative is the past.",
+            metavar="SECONDS",
+            rich_help_panel=HOW,
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         if self.forge is not None and self.forge not in FORGERIES:

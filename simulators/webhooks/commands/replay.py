@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import HarnessError, SettingsError
-from simulators.webhooks.commands import options as o
 from simulators.webhooks.commands.delivering import Outgoing, deliver
 from simulators.webhooks.commands.destination import Wish
+from simulators.webhooks.commands.options import AsJson, Times, takes_options
 from simulators.webhooks.commands.posting import Signing
-from simulators.webhooks.commands.telling import told, warn
+from simulators.webhooks.commands.telling import warn
 
 FILE_BYTES_MAX = 64 * 1024 * 1024
 EVENTS_MAX = 10_000
@@ -115,46 +115,27 @@ def _recorded(path: Path) -> Iterator[tuple[bytes, bool]]:
                 yield exchange.call.body, record.outcome.kind == "refused"
 
 
-def replay(  # noqa: PLR0913 - typer turns parameters into options
+@takes_options()
+def replay(
     file: Annotated[
         Path, typer.Argument(help="JSON, JSON lines, or a history.jsonl.", metavar="FILE")
     ],
+    wish: Wish,
+    how: Signing,
     *,
-    to: o.To = None,
-    target: o.Target = None,
-    allow_host: o.AllowHost = None,
-    secret_env: o.SecretEnv = None,
-    secret: o.Secret = None,
-    timeout_s: o.Timeout = 10.0,
-    tamper: o.Tamper = False,
-    forge: o.Forge = None,
-    timestamp_offset: o.TimestampOffset = 0,
-    times: o.Times = 1,
-    as_json: o.AsJson = False,
+    times: Times = 1,
+    as_json: AsJson = False,
 ) -> int:
     """Send events from a file again, in the order in which they happened, signed anew.
 
     Of a history.jsonl the webhooks are sent that the target did not refuse. Exit status: 0 all
     accepted (or, where forged, refused); 1 one was answered wrongly; 2 one is unknown.
     """
-    wish = Wish(
-        to=to,
-        target=target,
-        allow_host=tuple(allow_host or ()),
-        secret_env=secret_env,
-        secret=secret,
-        timeout_s=timeout_s,
-    )
-
-    def run() -> int:
-        how = Signing(tamper=tamper, forge=forge, offset_s=timestamp_offset)
-        events, left_out = read_events(file)
-        if left_out:
-            warn(f"{left_out} left out: refused when recorded, or no events")
-        _check_count(file, len(events))
-        return deliver(wish, events, how, times=times, as_json=as_json)
-
-    return told(run, as_json=as_json)
+    events, left_out = read_events(file)
+    if left_out:
+        warn(f"{left_out} left out: refused when recorded, or no events")
+    _check_count(file, len(events))
+    return deliver(wish, events, how, times=times, as_json=as_json)
 
 
 def _check_count(file: Path, count: int) -> None:

@@ -17,14 +17,14 @@ import typer
 
 from harness.cli.console import errors, output
 from harness.errors import SettingsError
-from simulators.webhooks.commands import options as o
-from simulators.webhooks.commands.catalogue import Kind, find_kind
+from simulators.webhooks.commands.catalogue import Kind, check_options, find_kind
 from simulators.webhooks.commands.composing import compose
 from simulators.webhooks.commands.delivering import warn_of_secret
 from simulators.webhooks.commands.destination import Destination, Wish, find_destination
+from simulators.webhooks.commands.options import AsJson, takes_options
 from simulators.webhooks.commands.parameters import Parameters
 from simulators.webhooks.commands.posting import Delivery, Poster, Signing, exit_status
-from simulators.webhooks.commands.telling import INTERRUPTED, VERDICTS, counts_of, printable, told
+from simulators.webhooks.commands.telling import INTERRUPTED, VERDICTS, counts_of, printable
 
 RATE_MAX = 500.0
 """Events a second; one process that signs, sends and measures cannot do more in good faith."""
@@ -38,9 +38,13 @@ PERCENTS = (50, 90, 99)
 class Schedule:
     """How many events, how fast, and how many under way at most."""
 
-    rate: float
-    duration_s: float
-    concurrency: int
+    rate: Annotated[float, typer.Option(help="Events a second, up to 500.", metavar="R")] = 10.0
+    duration_s: Annotated[
+        float, typer.Option("--duration", help="For how long, up to 600.", metavar="SECONDS")
+    ] = 10.0
+    concurrency: Annotated[
+        int, typer.Option(help="How many under way at most, up to 200.", metavar="N")
+    ] = 32
 
     def __post_init__(self) -> None:
         _check("--rate", self.rate, RATE_MAX, "events a second")
@@ -226,56 +230,30 @@ def _blow(
     return storm.tally, False
 
 
-def storm(  # noqa: PLR0913 - typer turns parameters into options
+@takes_options()
+def storm(
+    schedule: Schedule,
+    wish: Wish,
+    given: Parameters,
+    *,
     event: Annotated[
         str, typer.Argument(help="The type of the events.", metavar="[EVENT]")
     ] = "invoice.payment_succeeded",
-    *,
-    rate: Annotated[float, typer.Option(help="Events a second, up to 500.", metavar="R")] = 10.0,
-    duration_s: Annotated[
-        float, typer.Option("--duration", help="For how long, up to 600.", metavar="SECONDS")
-    ] = 10.0,
-    concurrency: Annotated[
-        int, typer.Option(help="How many under way at most, up to 200.", metavar="N")
-    ] = 32,
-    to: o.To = None,
-    target: o.Target = None,
-    allow_host: o.AllowHost = None,
-    secret_env: o.SecretEnv = None,
-    secret: o.Secret = None,
-    timeout_s: o.Timeout = 10.0,
-    customer: o.Customer = None,
-    amount_cents: o.AmountCents = None,
-    currency: o.Currency = None,
-    as_json: o.AsJson = False,
+    as_json: AsJson = False,
 ) -> int:
     """Send unique signed events at a steady rate; count the answers and measure their latency.
 
     Exit status: 0 all accepted; 1 one was refused; 2 one is unknown (no answer in time, or a 5xx)
     or never left.
     """
-    wish = Wish(
-        to=to,
-        target=target,
-        allow_host=tuple(allow_host or ()),
-        secret_env=secret_env,
-        secret=secret,
-        timeout_s=timeout_s,
-    )
-
-    def run() -> int:
-        given = Parameters(customer=customer, amount_cents=amount_cents, currency=currency)
-        kind = find_kind(event)
-        compose(kind, given, int(time.time()))
-        schedule = Schedule(rate=rate, duration_s=duration_s, concurrency=concurrency)
-        destination = find_destination(wish)
-        warn_of_secret(wish)
-        tally, is_cut_short = _blow(destination, kind, given, schedule)
-        facts = facts_of(tally, destination.url, is_cut_short=is_cut_short)
-        if as_json:
-            typer.echo(json.dumps(facts, indent=2))
-        else:
-            _tell(facts)
-        return INTERRUPTED if is_cut_short else storm_status(tally)
-
-    return told(run, as_json=as_json)
+    kind = find_kind(event)
+    check_options(kind, given)
+    destination = find_destination(wish)
+    warn_of_secret(wish)
+    tally, is_cut_short = _blow(destination, kind, given, schedule)
+    facts = facts_of(tally, destination.url, is_cut_short=is_cut_short)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        _tell(facts)
+    return INTERRUPTED if is_cut_short else storm_status(tally)

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.text import Text
 
-from harness.cli.console import errors, output, refusal_data
-from harness.errors import HarnessError
+from harness.cli.console import errors, output
 from simulators.webhooks.commands.posting import OUTCOMES, Delivery, Signing, exit_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 VERDICTS = {0: "valid", 1: "invalid", 2: "unknown"}
 INTERRUPTED = 130
 
 _STYLES = {"accepted": "green", "refused": "red", "unknown": "yellow"}
-
-
-def told(do: Callable[[], int], *, as_json: bool) -> int:
-    """Run a command; where it cannot be done, machines are told so too."""
-    try:
-        return do()
-    except HarnessError as error:
-        if as_json:
-            typer.echo(json.dumps(refusal_data(error), indent=2))
-        raise
 
 
 def printable(text: str) -> str:
