@@ -45,7 +45,8 @@ class Judge:
             verdicts = run_checks(self._evidence(customers, history))
             late = self.monotonic() >= ends_at
             breached = any(verdict.kind == "invalid" for verdict in verdicts)
-            if settled or late or not breached:
+            # Where nobody can tell, books that agree are taken for settled.
+            if settled or late or (settled is None and not breached):
                 return [_doubted(v) for v in verdicts] if settled is False else verdicts
             self.wait(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
@@ -90,8 +91,8 @@ def _journal(provider: Provider, ids: frozenset[str]) -> tuple[Journal | None, s
 
 
 def _doubted(verdict: CheckVerdict) -> CheckVerdict:
-    """Turn a breach into a doubt: background work had not ended, so it may yet be mended."""
-    if verdict.kind != "invalid":
+    """Turn a verdict into a doubt: work under way may yet mend the books, or break them."""
+    if verdict.kind not in {"valid", "invalid"}:
         return verdict
     reason = "webhooks or background work had not ended by the deadline"
     return replace(verdict, kind="unknown", reason=reason)

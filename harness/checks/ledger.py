@@ -48,6 +48,10 @@ class BalanceEqualsLedger:
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"units", "ledger"})
 
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:  # noqa: ARG002 - the protocol has it
+        """Count the entries."""
+        return len(state.ledger or ())
+
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
         if state.ledger is None or state.units is None:
@@ -92,6 +96,10 @@ class GrantsHaveOneCause:
         "Every grant follows from an operation, is of the catalogue's size, and is given once."
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources"})
+
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:  # noqa: ARG002 - the protocol has it
+        """Count the grants."""
+        return sum(entry.units > 0 for entry in state.ledger or ())
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -154,6 +162,10 @@ class InvoicesGrantOnce:
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources", "journal"})
 
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:
+        """Count the paid invoices."""
+        return len(evidence.charges(state, invoiced=True))
+
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
         plan = evidence.catalog.plan("pro")
@@ -196,6 +208,10 @@ class UsageTakesEffectOnce:
         " refused usage consumes nothing."
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources"})
+
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:
+        """Count the usages that were told."""
+        return len(evidence.usages(state.customer))
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""

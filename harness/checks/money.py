@@ -28,6 +28,10 @@ class BooksEqualProvider:
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"payments", "provider_ids", "journal"})
 
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:  # noqa: ARG002 - the protocol has it
+        """Count the payments."""
+        return len(state.payments or ())
+
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
         if evidence.journal is None:
@@ -94,6 +98,10 @@ class ChargesAreExplained:
         " once, at the catalogue's price."
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"journal"})
+
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:
+        """Count the charges."""
+        return sum(len(evidence.charges(state, invoiced=kind)) for kind in (False, True))
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""
@@ -311,6 +319,10 @@ class PurchasesArePaid:
         "Nothing is charged and not credited, or credited as bought and not charged."
     )
     needs: ClassVar[frozenset[Need]] = frozenset({"ledger", "sources", "journal"})
+
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:
+        """Count the charges that no invoice is for."""
+        return len(evidence.charges(state, invoiced=False))
 
     def check(self, evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
         """Look at one customer."""

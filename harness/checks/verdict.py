@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from harness.money import spoken
@@ -54,7 +54,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckVerdict:
-    """What one check says. `skipped` means that there was nothing for it to look at."""
+    """What one check says. `skipped` means that there was nothing for it to look at.
+
+    `examined` counts customers, `facts` what was looked at among them: entries, charges, invoices.
+    """
 
     check: str
     meaning: str
@@ -62,6 +65,7 @@ class CheckVerdict:
     examined: int = 0
     findings: tuple[Finding, ...] = ()
     reason: str | None = None
+    facts: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -72,7 +76,8 @@ class Check(Protocol):
     """An invariant: what must hold, and one pure function that looks.
 
     `name` is stable; `meaning` says the invariant in a sentence; `needs` is the evidence without
-    which it cannot look. `check` gives a breach at a time for one customer.
+    which it cannot look. `check` gives a breach at a time for one customer; `facts` counts what
+    there is to look at, for a check that found nothing to look at has proven nothing.
     """
 
     name: ClassVar[str]
@@ -83,6 +88,10 @@ class Check(Protocol):
         """Look at one customer."""
         ...
 
+    def facts(self, evidence: Evidence, state: CustomerState) -> int:
+        """Count what there is to look at."""
+        ...
+
 
 def run_check(check: Check, evidence: Evidence) -> CheckVerdict:
     """Run one check over all customers; one that crashes is unknown, never valid."""
@@ -91,6 +100,7 @@ def run_check(check: Check, evidence: Evidence) -> CheckVerdict:
         return gap
     findings: list[Finding] = []
     doubts: list[str] = []
+    facts = 0
     try:
         for state in evidence.states:
             doubt = _doubt(check, state)
@@ -98,12 +108,14 @@ def run_check(check: Check, evidence: Evidence) -> CheckVerdict:
                 doubts.append(doubt)
             else:
                 findings += check.check(evidence, state)
+                facts += check.facts(evidence, state)
     except Exception as error:  # noqa: BLE001 - a crash must become a verdict, whatever it is
         return _verdict(check, "unknown", reason=f"the check crashed: {error!r}")
+    if not (facts or findings or doubts):
+        return _verdict(check, "skipped", reason="there was nothing to look at")
     kind: Kind = "invalid" if findings else "unknown" if doubts else "valid"
-    examined = len(evidence.states) - len(doubts)
-    reason = doubts[0] if doubts else None
-    return _verdict(check, kind, examined=examined, findings=findings, reason=reason)
+    verdict = _verdict(check, kind, findings=findings, reason=doubts[0] if doubts else None)
+    return replace(verdict, examined=len(evidence.states) - len(doubts), facts=facts)
 
 
 def _gap(check: Check, evidence: Evidence) -> CheckVerdict | None:
@@ -158,11 +170,11 @@ def _verdict(
     check: Check,
     kind: Kind,
     *,
-    examined: int = 0,
     findings: list[Finding] | None = None,
     reason: str | None = None,
 ) -> CheckVerdict:
-    return CheckVerdict(check.name, check.meaning, kind, examined, tuple(findings or ()), reason)
+    found = tuple(findings or ())
+    return CheckVerdict(check.name, check.meaning, kind, findings=found, reason=reason)
 
 
 def blame(record: Record | None) -> dict[str, Any]:
