@@ -25,15 +25,24 @@ _FINDINGS_SHOWN = 12
 _RUN_INI = Path(__file__).parents[1] / "run.ini"
 
 
+_Target = Annotated[
+    str | None,
+    typer.Option(
+        help="A target: a name, a profile's FILE.toml, or module:Class.",
+        metavar="TARGET",
+        show_default="reference",
+    ),
+]
+_Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Repeat the choices of an earlier run.", metavar="N", show_default="drawn anew"
+    ),
+]
+
+
 def run(
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="A target: a name, a profile's FILE.toml, or module:Class.",
-            metavar="TARGET",
-            show_default="reference",
-        ),
-    ] = None,
+    target: _Target = None,
     suite: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,12 +55,7 @@ def run(
         int | None,
         typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Repeat the choices of an earlier run.", metavar="N", show_default="drawn anew"
-        ),
-    ] = None,
+    seed: _Seed = None,
     report: Annotated[
         Path | None,
         typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
