@@ -6,7 +6,7 @@ nothing else runs in between. Events leave only when the transaction has succeed
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from simulators.stripe import outgoing
 from simulators.stripe.clock import Clock
@@ -37,6 +37,10 @@ _OWNERS = (("subscription", "subscription"), ("customer", "customer"), ("_custom
 DueAction = Callable[["World", Obj], None]
 
 
+class _LookedAt(Exception):
+    """Ends a transaction that was only made to look at what it would do."""
+
+
 class World:
     """One Stripe account in test mode."""
 
@@ -61,6 +65,7 @@ class World:
         self._outbox: list[Outgoing] = []
         self._test_clock: Obj | None = None
         self._modifies = False
+        self._only_looks = False
 
     @property
     def now(self) -> int:
@@ -79,7 +84,7 @@ class World:
     def show(self, obj: Obj, expand: tuple[str, ...] = (), version: str = API_VERSION) -> Obj:
         """Return an object, or a list of objects, as the wire shows it in a version."""
         view = View(self.store, edition(version))
-        if obj["object"] != "list":
+        if obj["object"] not in {"list", "search_result"}:
             return render(view, obj, expand)
         shown = {**obj, "data": [render(view, each) for each in obj["data"]]}
         for path in expand:
@@ -117,6 +122,10 @@ class World:
             )
         self._test_clock = clock
 
+    def only_look(self) -> None:
+        """Have the transaction undone when it ends well, too: its answer is all that is wanted."""
+        self._only_looks = True
+
     def schedule(self, action: str, obj: Obj, at: int | None) -> None:
         """Plan `action` on the clock that the object lives by; None takes the plan back."""
         clock = self.clock_of(obj)
@@ -133,9 +142,12 @@ class World:
         """
         self.cause, self._modifies = cause, modifies
         self._test_clock = self.clock_of(about) if about else None
+        self._only_looks = False
         try:
-            with self.store.transaction():
+            with suppress(_LookedAt), self.store.transaction():
                 yield
+                if self._only_looks:
+                    raise _LookedAt
         finally:
             self._test_clock, self._modifies = None, False
             ready, self._outbox = self._outbox, []

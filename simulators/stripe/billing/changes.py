@@ -56,7 +56,9 @@ def change(world: World, subscription: Obj, given: Obj) -> None:
     behavior = given.get("payment_behavior", "allow_incomplete")
 
     def apply() -> None:
-        invoice = _apply(world, subscription, given)
+        invoice = make(world, subscription, given)
+        if invoice is not None:
+            invoices.finalize(world, invoice)
         if invoice is not None and behavior != "default_incomplete":
             off_session = given.get("off_session", False)
             failure = collection.collect(world, invoice, off_session=off_session)
@@ -68,8 +70,8 @@ def change(world: World, subscription: Obj, given: Obj) -> None:
     subscriptions.pay_or_undo(world, payer, apply)
 
 
-def _apply(world: World, subscription: Obj, given: Obj) -> Obj | None:
-    """Make the change; return the invoice that has to be paid now, finalised."""
+def make(world: World, subscription: Obj, given: Obj) -> Obj | None:
+    """Make the change; return the draft of the invoice that is due now."""
     at = given.get("proration_date", world.now)
     period = lifecycle.period_of(world, subscription)
     if not period[0] <= at <= period[1]:
@@ -244,7 +246,7 @@ def _prorate(
 
 
 def _invoice_now(world: World, subscription: Obj, *, whole_period: bool) -> Obj | None:
-    """Invoice what is pending, and the new period if one has begun; None if there is nothing."""
+    """Draft what is pending, and the new period if one has begun; None if there is nothing."""
     customer = world.fetch("customer", subscription["customer"])
     pending = invoices.pending_items(world, customer["id"], subscription["id"])
     charges: list[Charge] = []
@@ -266,16 +268,14 @@ def _invoice_now(world: World, subscription: Obj, *, whole_period: bool) -> Obj 
         **given,
     )
     world.store.set(subscription, latest_invoice=invoice["id"])
-    invoices.finalize(world, invoice)
     return invoice
 
 
-def settle_last_period(world: World, subscription: Obj, *, credit: bool, invoice: bool) -> None:
-    """Before a subscription ends now: credit its unused time, invoice what is pending."""
+def settle_last_period(
+    world: World, subscription: Obj, *, credit: bool, invoice: bool
+) -> Obj | None:
+    """Before a subscription ends now: credit its unused time, draft what is pending."""
     if credit and subscription["status"] in {"active", "past_due"}:
         window = _Window(*lifecycle.period_of(world, subscription), world.now, restarts=True)
         _add_prorations(world, subscription, _billed(world, subscription), window)
-    if invoice:
-        last = _invoice_now(world, subscription, whole_period=False)
-        if last is not None:
-            collection.collect(world, last, off_session=True)
+    return _invoice_now(world, subscription, whole_period=False) if invoice else None

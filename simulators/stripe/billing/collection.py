@@ -138,10 +138,18 @@ def retry(world: World, invoice: Obj) -> None:
 
 
 def advance_draft(world: World, invoice: Obj) -> None:
-    """Finalise a draft whose time is over, and collect it if it is to be collected."""
+    """Finalise a draft whose time is over; collect it, or do what pausing collection says."""
     if invoice["status"] != "draft":
         return
     invoices.finalize(world, invoice)
+    subscription = world.store.get("subscription", invoice["_subscription"] or "")
+    paused = (subscription or {}).get("pause_collection") or {}
+    if paused.get("behavior") == "void":
+        invoices.void(world, invoice)
+        return
+    if paused.get("behavior") == "mark_uncollectible":
+        invoices.mark_uncollectible(world, invoice)
+        return
     if invoice["collection_method"] == "charge_automatically" or not invoice["amount_due"]:
         collect(world, invoice, off_session=True)
     else:

@@ -30,6 +30,7 @@ ACTIONS: dict[str, tuple[str, Callable[[World, Obj], object]]] = {
     "expire_authorization": ("payment_intent", intents.expire_authorization),
     "finalize": ("invoice", collection.advance_draft),
     "renew": ("subscription", subscriptions.renew),
+    "resume_collection": ("subscription", lifecycle.resume_collection),
     "retry": ("invoice", collection.retry),
     "settle_debit": ("charge", _settle_debit),
     "settle_refund": ("refund", refunds.settle),

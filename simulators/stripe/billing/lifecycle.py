@@ -6,7 +6,7 @@ from simulators.webhooks.events import Obj
 
 UPDATED = "customer.subscription.updated"
 ENDED = frozenset({"canceled", "incomplete_expired"})
-_ACTIONS = ("renew", "expire", "cancel", "trial_will_end")
+_ACTIONS = ("renew", "expire", "cancel", "resume_collection", "trial_will_end")
 
 
 def items_of(world: World, subscription: Obj) -> list[Obj]:
@@ -47,6 +47,19 @@ def give_up(world: World, subscription: Obj) -> None:
         cancel(world, subscription, reason="payment_failed")
     else:
         set_status(world, subscription, world.settings.after_dunning)
+
+
+def pause_collection(world: World, subscription: Obj, pause: Obj | None) -> None:
+    """Pause the collection of invoices from now on, for good or until a time; None resumes it."""
+    full = pause and {"behavior": pause["behavior"], "resumes_at": pause.get("resumes_at")}
+    world.store.set(subscription, pause_collection=full)
+    world.schedule("resume_collection", subscription, full["resumes_at"] if full else None)
+
+
+def resume_collection(world: World, subscription: Obj) -> None:
+    """End a pause whose time is over."""
+    with world.updating(subscription, UPDATED):
+        pause_collection(world, subscription, None)
 
 
 def set_cancellation(world: World, subscription: Obj, given: Obj) -> None:

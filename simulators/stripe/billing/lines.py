@@ -182,15 +182,34 @@ def take_up(world: World, invoice: Obj, item: Obj) -> Obj:
         "subscription_item_details": {**details, "subscription_item": of_item} if of_item else None,
         "type": "subscription_item_details" if of_item else "invoice_item_details",
     }
-    same = ("amount", "currency", "description", "discountable", "period", "pricing", "quantity")
     return _insert_line(
-        world,
-        invoice,
-        metadata=dict(item["metadata"]),
-        parent=parent,
-        subscription=owner.get("subscription"),
-        **{field: item[field] for field in same},
+        world, invoice, parent=parent, subscription=owner.get("subscription"), **copied(item)
     )
+
+
+_COPIED = (
+    "amount",
+    "currency",
+    "description",
+    "discountable",
+    "metadata",
+    "period",
+    "pricing",
+    "quantity",
+    "quantity_decimal",
+)
+
+
+def copied(item: Obj) -> Obj:
+    """Return what a line has of its invoice item."""
+    return {**{field: item[field] for field in _COPIED}, "subtotal": item["amount"]}
+
+
+def item_of(line: Obj) -> str | None:
+    """Return the id of the invoice item that a line came of, if it did."""
+    parent = line["parent"]
+    found: str | None = parent[parent["type"]]["invoice_item"]
+    return found
 
 
 def _insert_line(world: World, invoice: Obj, **given: Any) -> Obj:

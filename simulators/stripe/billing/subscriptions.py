@@ -104,6 +104,29 @@ def _needs_customer() -> CardError:
     )
 
 
+def first_draft(world: World, subscription: Obj) -> Obj:
+    """Draft the first invoice of a stored subscription, to be looked at."""
+    _set_first_period(world, subscription)
+    return _first_invoice(world, subscription, trial=subscription["status"] == "trialing")
+
+
+def preview_renewal(world: World, subscription: Obj) -> Obj | None:
+    """Draft the next renewal, to be looked at; None where the subscription ends first."""
+    old = lifecycle.period_of(world, subscription)
+    ends_at = subscription["cancel_at"]
+    if subscription["status"] in lifecycle.ENDED or (ends_at and ends_at <= old[1]):
+        return None
+    _set_period(world, subscription, old[1], _period_at(world, subscription, old[1])[1])
+    invoice = _renewal_invoice(world, subscription, old)
+    return world.store.set(
+        invoice,
+        billing_reason="upcoming",
+        automatically_finalizes_at=None,
+        created=old[1],
+        next_payment_attempt=old[1] + world.settings.draft_s,
+    )
+
+
 def _set_first_period(world: World, subscription: Obj) -> None:
     """Set the items' period: the trial, or from now to the anchor's next boundary."""
     end = subscription["trial_end"]
@@ -208,9 +231,10 @@ def _ends_unpayable(world: World, subscription: Obj) -> bool:
 
 
 def _renewal_invoice(world: World, subscription: Obj, old: tuple[int, int]) -> Obj:
-    """Draft the renewal; an unpaid subscription's drafts stay drafts."""
+    """Draft the renewal; an unpaid or so paused subscription's drafts stay drafts."""
     customer = world.fetch("customer", subscription["customer"])
-    advances = subscription["status"] != "unpaid"
+    paused = subscription["pause_collection"] or {}
+    advances = subscription["status"] != "unpaid" and paused.get("behavior") != "keep_as_draft"
     finalizes_at = world.now + world.settings.draft_s if advances else None
     invoice = invoices.new_draft(
         world,

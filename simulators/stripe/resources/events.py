@@ -1,6 +1,7 @@
 """``/v1/events`` and ``/v1/webhook_endpoints``."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from simulators.stripe.endpoint_secrets import to_resend
@@ -27,6 +28,7 @@ from simulators.webhooks.events import Obj, is_subscribed
 _ENDPOINTS_MAX = 16
 _KEPT_S = 30 * 86_400
 _TYPES = Array(ID, 500)
+_EVENT_TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
 _FIELDS: dict[str, Field] = {
     "description": Text(),
@@ -132,7 +134,7 @@ def _check_types(types: list[str]) -> list[str]:
     if "*" in types and len(types) > 1:
         raise InvalidRequest("`*` cannot be combined with other events.", param="enabled_events")
     for event_type in types:
-        if event_type != "*" and "." not in event_type:
+        if event_type != "*" and not _EVENT_TYPE.fullmatch(event_type):
             raise InvalidRequest(
                 f"Invalid enabled_events: {event_type[:100]} is no event type",
                 param="enabled_events",

@@ -1,7 +1,6 @@
-"""``/v1/invoices``, ``/v1/invoiceitems`` and ``/v1/invoice_payments``."""
+"""``/v1/invoices`` and ``/v1/invoice_payments``."""
 
 from simulators.stripe.billing import collection, invoices
-from simulators.stripe.billing.lines import Charge, add_invoice_item, take_up
 from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
@@ -39,26 +38,6 @@ _INVOICE: dict[str, Field] = {
     "metadata": METADATA,
 }
 _PAY = Params({"off_session": Flag(), "payment_method": ID})
-_PERIOD = Hash({"end": TIMESTAMP, "start": TIMESTAMP}, frozenset({"end", "start"}))
-_ITEM: dict[str, Field] = {
-    "amount": Integer(-99_999_999, 99_999_999),
-    "description": Text(),
-    "discountable": Flag(),
-    "metadata": METADATA,
-    "period": _PERIOD,
-    "quantity": Integer(),
-}
-_CREATE_ITEM = Params(
-    {
-        **_ITEM,
-        "currency": Currency(),
-        "customer": ID,
-        "invoice": ID,
-        "pricing": Hash({"price": ID}),
-        "subscription": ID,
-    },
-    ("customer",),
-)
 
 
 def create(world: World, call: Call) -> Obj:
@@ -222,85 +201,6 @@ def list_lines(world: World, call: Call) -> Obj:
     return page(call, world.store.where("line_item", "invoice", call.id)[::-1])
 
 
-def create_item(world: World, call: Call) -> Obj:
-    """Add a pending invoice item, or an item of a draft."""
-    given = call.params
-    customer = world.fetch("customer", given["customer"], "customer")
-    if "subscription" in given:
-        world.fetch("subscription", given["subscription"], "subscription")
-    item = add_invoice_item(world, customer["id"], _charge(world, given))
-    if "invoice" in given:
-        invoice = world.fetch("invoice", given["invoice"], "invoice")
-        if invoice["status"] != "draft" or invoice["customer"] != customer["id"]:
-            raise InvalidRequest("The invoice is not a draft of this customer.", param="invoice")
-        if invoice["currency"] != item["currency"]:
-            raise InvalidRequest("The currency is not the invoice's.", param="currency")
-        with world.updating(invoice, "invoice.updated"):
-            take_up(world, invoice, item)
-            invoices.recompute(world, invoice)
-    return item
-
-
-def _charge(world: World, given: Obj) -> Charge:
-    period = given.get("period") or {"start": world.now, "end": world.now}
-    price = None
-    quantity = given.get("quantity", 1)
-    if price_id := given.get("pricing", {}).get("price"):
-        price = world.fetch("price", price_id, "pricing[price]")
-        amount, currency = price["unit_amount"] * quantity, price["currency"]
-    elif "amount" in given and "currency" in given:
-        amount, currency = given["amount"], given["currency"]
-    else:
-        raise missing("currency" if "amount" in given else "amount")
-    return Charge(
-        amount=amount,
-        currency=currency,
-        description=given.get("description"),
-        period=(period["start"], period["end"]),
-        quantity=quantity,
-        price=price,
-        subscription=given.get("subscription"),
-        discountable=given.get("discountable", True),
-        metadata=merge_metadata({}, given.get("metadata")),
-    )
-
-
-def update_item(world: World, call: Call) -> Obj:
-    """Change a pending item."""
-    item = _pending(world, call)
-    changes = call.pick("amount", "description", "discountable", "period")
-    if "amount" in changes:
-        changes["net_amount"] = changes["amount"]
-        changes["pricing"] = {**item["pricing"], "unit_amount_decimal": str(changes["amount"])}
-    if "metadata" in call.params:
-        changes["metadata"] = merge_metadata(item["metadata"], call.params["metadata"])
-    return world.store.set(item, **changes)
-
-
-def delete_item(world: World, call: Call) -> Obj:
-    """Delete a pending item."""
-    return world.remove(_pending(world, call), "invoiceitem.deleted")
-
-
-def _pending(world: World, call: Call) -> Obj:
-    item = world.fetch("invoiceitem", call.id)
-    if item["invoice"] is not None:
-        raise InvalidRequest(
-            "You cannot change an invoice item that is on an invoice.",
-            code="invoice_not_editable",
-        )
-    return item
-
-
-def list_items(world: World, call: Call) -> Obj:
-    """List invoice items; ``pending`` for those on no invoice."""
-    found = [item for item in world.store.all("invoiceitem") if not item.get("deleted")]
-    if "pending" in call.params:
-        wanted = call.params["pending"]
-        found = [item for item in found if (item["invoice"] is None) == wanted]
-    return page(call, found, equal=("customer", "invoice"))
-
-
 def list_payments(world: World, call: Call) -> Obj:
     """List what ties payments to invoices."""
     found = world.store.all("invoice_payment")
@@ -336,16 +236,6 @@ ROUTES = [
     Route("POST", "/v1/invoices/{id}/send", send),
     Route("POST", "/v1/invoices/{id}/void", void),
     Route("POST", "/v1/invoices/{id}/mark_uncollectible", mark_uncollectible),
-    Route("POST", "/v1/invoiceitems", create_item, _CREATE_ITEM),
-    Route(
-        "GET",
-        "/v1/invoiceitems",
-        list_items,
-        listing(created=TimeRange(), customer=ID, invoice=ID, pending=Flag()),
-    ),
-    Route("GET", "/v1/invoiceitems/{id}", retriever("invoiceitem")),
-    Route("POST", "/v1/invoiceitems/{id}", update_item, Params(_ITEM)),
-    Route("DELETE", "/v1/invoiceitems/{id}", delete_item),
     Route(
         "GET",
         "/v1/invoice_payments",

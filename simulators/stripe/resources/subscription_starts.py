@@ -94,6 +94,12 @@ def create(world: World, call: Call) -> Obj:
     return made[0]
 
 
+def describe(world: World, call: Call, customer: Obj) -> Obj:
+    """Add a subscription as described, not yet begun, to be looked at."""
+    prices = _prices(world, call.params["items"], None)
+    return _insert(world, call, customer, prices, _trial_end(world, call.params))
+
+
 def _costs(world: World, customer: Obj, prices: list[Obj], given: Obj) -> bool:
     """Tell whether there is something to be paid for a period, discounts taken off."""
     entries = zip(prices, given["items"], strict=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulators.stripe.billing import changes, discounts, lifecycle
+from simulators.stripe.billing import changes, collection, discounts, invoices, lifecycle
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.lists import page
 from simulators.stripe.resources.catalog import new_price
@@ -47,12 +47,18 @@ _FEEDBACK = Choice(
 )
 _DETAILS = Hash({"comment": Text(), "feedback": _FEEDBACK})
 _CHANGED_ITEM = {**ITEM, "deleted": Flag(), "id": ID}
+_PAUSE = Hash(
+    {"behavior": Choice("keep_as_draft", "mark_uncollectible", "void"), "resumes_at": TIMESTAMP},
+    frozenset({"behavior"}),
+    clearable=True,
+)
 _UPDATE = Params(
     {
         **FIELDS,
         "billing_cycle_anchor": Choice("now", "unchanged"),
         "cancellation_details": _DETAILS,
         "items": Array(Hash(_CHANGED_ITEM), 20),
+        "pause_collection": _PAUSE,
         "proration_date": TIMESTAMP,
     }
 )
@@ -88,6 +94,8 @@ def update(world: World, call: Call) -> Obj:
         _set_plain(world, subscription, call)
         if {"cancel_at", "cancel_at_period_end"} & given.keys():
             lifecycle.set_cancellation(world, subscription, given)
+        if "pause_collection" in given:
+            lifecycle.pause_collection(world, subscription, given["pause_collection"])
         if "cancellation_details" in given:
             details = {
                 **(subscription["cancellation_details"] or {}),
@@ -147,12 +155,15 @@ def cancel(world: World, call: Call) -> Obj:
                 **call.params["cancellation_details"],
             },
         )
-    changes.settle_last_period(
+    last = changes.settle_last_period(
         world,
         subscription,
         credit=call.params.get("prorate", False),
         invoice=call.params.get("invoice_now", False),
     )
+    if last is not None:
+        invoices.finalize(world, last)
+        collection.collect(world, last, off_session=True)
     lifecycle.cancel(world, subscription, reason="cancellation_requested")
     return subscription
 
