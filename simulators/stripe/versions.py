@@ -183,8 +183,11 @@ def _priced(view: View, shown: Obj) -> Obj:
     """Return ``price`` and ``plan`` of a line or an item, whole as they used to be."""
     details = (shown.get("pricing") or {}).get("price_details") or {}
     stored = view.store.get("price", details.get("price") or "")
-    price = render(view, stored) if stored else None
-    return {"plan": plan_of(price) if price and price["recurring"] else None, "price": price}
+    if stored is None:
+        return {"plan": None, "price": None}
+    price, plan = render(view, stored), plan_of(render(view, stored))
+    _reshape(view, stored, plan)
+    return {"plan": plan if price["recurring"] else None, "price": price}
 
 
 def _old_line(view: View, _obj: Obj, shown: Obj) -> Obj:
