@@ -98,7 +98,7 @@ class Persistence:
         self._written = {"journal": 0, "attempts": 0, "fault_log": 0}
         try:
             self._file = _open(path)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise CannotStore(f"cannot keep the account in {path}: {error}") from None
 
     def close(self) -> None:

@@ -147,8 +147,15 @@ def _old_subscription(view: View, obj: Obj, _shown: Obj) -> Obj:
     return {
         "current_period_end": min(ends, default=obj["created"]),
         "current_period_start": max(starts, default=obj["created"]),
-        "discount": None,
+        "discount": _first_discount(view, obj),
     }
+
+
+def _first_discount(view: View, obj: Obj) -> Obj | None:
+    """Return, whole, the discount that stood alone before there could be several."""
+    first = next(iter(obj.get("discounts") or []), None)
+    stored = view.store.get("discount", first) if isinstance(first, str) else None
+    return render(view, stored) if stored else None
 
 
 def _default_intent(store: Store, invoice_id: str) -> Obj | None:
@@ -166,7 +173,7 @@ def _old_invoice(view: View, obj: Obj, shown: Obj) -> Obj:
     return {
         "application_fee_amount": None,
         "charge": intent.get("latest_charge"),
-        "discount": None,
+        "discount": _first_discount(view, obj),
         "paid": shown["status"] == "paid",
         "paid_out_of_band": bool(shown.get("amount_paid_off_stripe")),
         "payment_intent": intent.get("id"),
