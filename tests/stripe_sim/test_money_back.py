@@ -25,20 +25,19 @@ def pay(account: Account, card: str = "pm_card_visa", **given: Any) -> stripe.Pa
 
 def debit(account: Account, iban: str) -> stripe.PaymentIntent:
     """Confirm a payment of 2000 by direct debit."""
-    return account.stripe.payment_intents.create(
-        {
-            "amount": 2_000,
-            "currency": "eur",
-            "confirm": True,
-            "payment_method_types": ["sepa_debit"],
-            "payment_method_data": {
-                "type": "sepa_debit",
-                "sepa_debit": {"iban": iban},
-                "billing_details": {"name": "B. Uyer", "email": "buyer@example.com"},
-            },
-            "mandate_data": {"customer_acceptance": {"type": "offline"}},
-        }
-    )
+    params: Any = {
+        "amount": 2_000,
+        "currency": "eur",
+        "confirm": True,
+        "payment_method_types": ["sepa_debit"],
+        "payment_method_data": {
+            "type": "sepa_debit",
+            "sepa_debit": {"iban": iban},
+            "billing_details": {"name": "B. Uyer", "email": "buyer@example.com"},
+        },
+        "mandate_data": {"customer_acceptance": {"type": "offline"}},
+    }
+    return account.stripe.payment_intents.create(params)
 
 
 def dispute_of(account: Account, intent: stripe.PaymentIntent) -> stripe.Dispute:
