@@ -131,8 +131,9 @@ def test_a_bank_account_is_set_up_without_a_question(account: Account) -> None:
     """A direct debit's account can be kept; a card that declines later is kept as well."""
     customer = account.customer(None)
     data: Any = {"type": "sepa_debit", "sepa_debit": {"iban": "AT611904300234573201"}}
-    given: Any = {"payment_method_types": ["sepa_debit"], "payment_method_data": data}
-    setup = account.stripe.setup_intents.create({"customer": customer, "confirm": True, **given})
+    given: Any = {"customer": customer, "confirm": True, "payment_method_data": data}
+    given["payment_method_types"] = ["sepa_debit"]
+    setup = account.stripe.setup_intents.create(given)
     assert setup.status == "succeeded"
     assert set_up(account, "pm_card_chargeCustomerFail", customer=customer).status == "succeeded"
     kept = account.stripe.payment_methods.list({"customer": customer, "type": "sepa_debit"}).data

@@ -6,6 +6,7 @@ request is then undone (`World.only_look`).
 
 from simulators.stripe.billing import changes, invoices, lifecycle, subscriptions
 from simulators.stripe.billing.lines import add_invoice_item
+from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest
 from simulators.stripe.resources import subscription_starts as starts
 from simulators.stripe.resources.catalog import new_price
@@ -41,7 +42,7 @@ _CREATE = Params(
     {
         "customer": ID,
         "discounts": starts.FIELDS["discounts"],
-        "invoice_items": Array(Hash(ITEM), 250),
+        "invoice_items": Array(Hash({**ITEM, "currency": Currency(), "price": ID}), 250),
         "preview_mode": Choice("next"),
         "subscription": ID,
         "subscription_details": _CHANGE,
@@ -54,10 +55,10 @@ def create(world: World, call: Call) -> Obj:
     world.only_look()
     subscription, customer = _whose(world, call.params)
     for entry in call.params.get("invoice_items", []):
-        subject = subscription["id"] if subscription else None
-        add_invoice_item(
-            world, customer["id"], charge_of(world, {**entry, "subscription": subject})
-        )
+        described = {**entry, "pricing": {"price": entry.get("price")}}
+        if subscription is not None:
+            described["subscription"] = subscription["id"]
+        add_invoice_item(world, customer["id"], charge_of(world, described))
     details = call.params.get("subscription_details", {})
     if subscription is not None and "discounts" in call.params:
         starts.give_discounts(world, subscription, customer, call.params["discounts"])
