@@ -1,22 +1,30 @@
-"""`python -m simulators.billing serve | migrate`. Everything else comes from the environment."""
+"""`python -m simulators.billing serve | migrate | reconcile`; the rest is in the environment."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from simulators.billing import logs, serving
 from simulators.billing.environment import ProductionRefusedError
+from simulators.billing.reconciler import Reconciler
 from simulators.billing.serving import NotMigratedError
 from simulators.billing.settings import SettingsError, load_settings
 from simulators.billing.storage import migrate
 from simulators.billing.storage.database import Database
 
+if TYPE_CHECKING:
+    from simulators.billing.core import Core
+
+_NOT_SETTLED = 1
 _CANNOT_RUN = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; give the exit status: 0, or 2 when it cannot run."""
+    """Run a command; give the exit status: 0, 1 where something is left, 2 when it cannot run."""
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings()
@@ -26,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
             migrate.upgrade(database)
             migrate.mark(database, settings.environment)
             database.dispose()
+        elif options.command == "reconcile":
+            return _reconcile(serving.build_core(settings))
         else:
             core = serving.build_core(settings)
             serving.serve(core, serving.listening_socket(options.host, options.port, options.fd))
@@ -35,10 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _reconcile(core: Core) -> int:
+    """Make one pass of the reconciler, and print what came of it as a line of JSON."""
+    report = Reconciler(core).run()
+    sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    core.database.dispose()
+    return _NOT_SETTLED if report.findings or report.failed_steps else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulators.billing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the database to the newest revision")
+    commands.add_parser("reconcile", help="compare with Stripe once; 1 if something is left")
     serve = commands.add_parser("serve", help="serve the API")
     serve.add_argument("--host", default="127.0.0.1")
     place = serve.add_mutually_exclusive_group()

@@ -47,7 +47,7 @@ class MovableClock:
 
     def move_to(self, to: int) -> int:
         """Set the time to `to`, from which it goes on; give the new time."""
-        with self._database.write() as session:
+        with self._database.write(alone_with=("clock",)) as session:
             row = session.get(ClockOffset, 1)
             if row is None:
                 row = ClockOffset(id=1, offset_s=0)

@@ -112,7 +112,7 @@ def open_slot(core: Core, request: Request) -> Slot | Answer:
     scope = request.scope(core)
     fingerprint = core.vault.digest("idempotency body", request.body)
     slot = Slot(core, request, scope, scope[:40])
-    with core.database.write() as session:
+    with core.database.write(alone_with=(f"idempotency:{scope}",)) as session:
         record = session.get(IdempotencyRecord, scope)
         now = core.clock.now()
         if record is not None and record.expires_at <= now:

@@ -10,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import delete, select, text, tuple_
 
 from simulators.billing.problems import Rejection
+from simulators.billing.storage.traffic import RateHit
 
 if TYPE_CHECKING:
     from simulators.billing.core import Core
     from simulators.billing.settings import Settings
 
-_FORGET = text("DELETE FROM rate_hits WHERE at <= :past")
+_FORGET = text("DELETE FROM rate_hits WHERE subject = :subject AND at <= :past")
 _COUNT = text("SELECT COALESCE(SUM(hits), 0), MIN(at) FROM rate_hits WHERE subject = :subject")
 _HIT = text(
     "INSERT INTO rate_hits (subject, at, hits) VALUES (:subject, :now, 1)"
@@ -111,8 +112,10 @@ class Limiter:
 
     def _take(self, policy: Policy, subject: str) -> Allowance:
         now = self._core.clock.now()
-        with self._core.database.write() as session:
-            session.execute(_FORGET, {"past": now - policy.window_s})
+        # Only a subject's own rows are touched: on PostgreSQL two subjects then never wait for
+        # each other. `forget` sees to those that never come back.
+        with self._core.database.write(alone_with=(f"limit:{subject}",)) as session:
+            session.execute(_FORGET, {"subject": subject, "past": now - policy.window_s})
             row = session.execute(_COUNT, {"subject": subject}).one()
             used, oldest = int(row[0]), row[1]
             has_passed = used < policy.limit
@@ -121,6 +124,15 @@ class Limiter:
         left = policy.limit - used - has_passed
         reset_at = (now if oldest is None else int(oldest)) + policy.window_s
         return Allowance(policy, has_passed, max(0, left), reset_at, now)
+
+
+def forget(core: Core) -> None:
+    """Delete what no window counts any more, but for rows that someone is counting right now."""
+    past = core.clock.now() - core.settings.limit_window_s
+    old = select(RateHit.subject, RateHit.at).where(RateHit.at <= past)
+    with core.database.write() as session:
+        found = old.with_for_update(skip_locked=True)
+        session.execute(delete(RateHit).where(tuple_(RateHit.subject, RateHit.at).in_(found)))
 
 
 def key_subject(customer_id: str, slot: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from simulators.billing import failpoints
 from simulators.billing.clock import MovableClock, WallClock
 from simulators.billing.core import Core
 from simulators.billing.domain.plans import Catalogue
@@ -41,7 +42,9 @@ def build_core(settings: Settings) -> Core:
         raise NotMigratedError(
             "the database is not at the newest revision; run: python -m simulators.billing migrate"
         )
-    refuse_test_controls_in_production(settings, database.marker())
+    marker = database.marker()
+    refuse_test_controls_in_production(settings, marker)
+    failpoints.install(settings, marker)
     has_controls = settings.test_control_token is not None
     return Core(
         settings=settings,

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from simulators.billing.http import (
     billing,
+    crash_controls,
     credentials,
     customers,
     errors,
@@ -57,6 +58,7 @@ def create_app(core: Core) -> FastAPI:
         app.include_router(module.router)
     if core.settings.test_control_token is not None:
         app.include_router(test_controls.router)
+        app.include_router(crash_controls.router)
     errors.install(app)
     app.add_middleware(Gate)
     app.add_middleware(Door)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 
 from simulators.billing import books, failpoints, ledger
 from simulators.billing.core import Answer, InFlight
@@ -98,13 +99,21 @@ def begin(core: Core, customer_id: str, fix: Fix, slot: Slot) -> Answer | Charge
     raise no_billing_info()
 
 
-def reopen(core: Core, customer_id: str, fix_id: str) -> Charge | None:
-    """Take up a charge that was left in doubt, if nobody else has."""
+def reopen(
+    core: Core, customer_id: str, fix_id: str, *, if_unfinished: bool = False
+) -> Charge | None:
+    """Take up a charge that was left in doubt, if nobody else has.
+
+    `if_unfinished`: one that its holder was to authenticate, too.
+    """
     now = core.clock.now()
     with core.database.write() as session:
         customer = locked_customer(session, customer_id)
         attempt = _newest_attempt(session, customer_id, fix_id)
-        if customer is None or attempt is None or attempt.outcome != PENDING:
+        if customer is None or attempt is None:
+            return None
+        is_unfinished = if_unfinished and attempt.reason == AUTHENTICATION_REQUIRED
+        if attempt.outcome != PENDING and not is_unfinished:
             return None
         found = _rejoin(core, customer, attempt, now)
         return found if isinstance(found, Charge) else None
@@ -135,6 +144,41 @@ def pending(session: Session, now: int) -> list[tuple[str, str]]:
     return [(customer_id, fix_id) for customer_id, fix_id in found]
 
 
+def unfinished(session: Session) -> list[FixAttempt]:
+    """List the attempts whose payment still waits for the card's holder, as far as we know."""
+    newer = aliased(FixAttempt)
+    is_outdone = select(newer.id).where(
+        newer.customer_id == FixAttempt.customer_id,
+        newer.fix_id == FixAttempt.fix_id,
+        newer.number > FixAttempt.number,
+    )
+    waits = FixAttempt.outcome == "refused", FixAttempt.reason == AUTHENTICATION_REQUIRED
+    return list(session.scalars(select(FixAttempt).where(*waits, ~is_outdone.exists())))
+
+
+def adopt(core: Core, customer_id: str, fix_id: str, attempt_id: str, paid: Movement) -> bool:
+    """Write a charge down that Stripe has and our books do not; tell whether they could take it.
+
+    They lost its attempt (a backup was restored) or hold it for refused. They cannot take a second
+    charge for a fix that is paid for or under way: that one is for a person to look at.
+    """
+    now = core.clock.now()
+    with core.database.write("fix.result") as session:
+        customer = locked_customer(session, customer_id)
+        if customer is None:
+            return False
+        newest = _newest_attempt(session, customer_id, fix_id)
+        if newest is not None and newest.outcome != "refused":
+            return newest.id == attempt_id and newest.answer is not None
+        attempt = session.scalar(select(FixAttempt).where(FixAttempt.id == attempt_id))
+        if attempt is None:
+            attempt = _new_attempt(core, customer, Fix(fix_id, None), newest)
+            attempt.id, attempt.amount_minor = attempt_id, paid.amount_minor
+            session.add(attempt)
+        _book(session, customer, attempt, paid, now)
+    return True
+
+
 def _at_stripe(core: Core, charge: Charge) -> Intent:
     order, calls = charge.order, core.stripe.charges
     found = ascertain(
@@ -163,7 +207,8 @@ def _settle(
         if attempt.answer is not None:
             return slot.keep(session, Answer(200, json.loads(attempt.answer)))
         if isinstance(result, Intent) and result.status == "succeeded" and result.charge:
-            return slot.keep(session, _book(session, customer, attempt, result, now))
+            paid = Movement(result.charge, result.amount_minor, result.currency, result.id)
+            return slot.keep(session, _book(session, customer, attempt, paid, now))
         if attempt.outcome != PENDING:
             return InFlight()
         return _unpaid(attempt, charge, result, now)
@@ -200,21 +245,20 @@ def _may_be_under_way(attempt: FixAttempt, charge: Charge, result: GatewayError)
 
 
 def _book(
-    session: Session, customer: Customer, attempt: FixAttempt, paid: Intent, now: int
+    session: Session, customer: Customer, attempt: FixAttempt, paid: Movement, now: int
 ) -> Answer:
     """Write a successful charge down: the money, the credit it bought, and the fix that used it."""
-    movement = Movement(str(paid.charge), paid.amount_minor, paid.currency, paid.id)
     purpose = books.Purpose(attempt.fix_id, plans.plan_charged(attempt.plan))
-    row = books.record_charge(session, customer.id, movement, purpose, now)
-    details = {"fix_id": attempt.fix_id, "charge": movement.stripe_id}
-    bought = Posting(1, "purchased", movement.stripe_id, details)
+    row = books.record_charge(session, customer.id, paid, purpose, now)
+    details = {"fix_id": attempt.fix_id, "charge": paid.stripe_id}
+    bought = Posting(1, "purchased", paid.stripe_id, details)
     ledger.append(session, customer.id, bought, at=now)
     used = Posting(-1, "consumed", attempt.fix_id)
     balance = ledger.append(session, customer.id, used, at=now).balance_after
     if customer.plan == "trial":
         customer.plan = "payg"
     attempt.outcome, attempt.reason, attempt.settled_at = "charged", None, now
-    attempt.payment_intent, attempt.next_try_at = paid.id, None
+    attempt.payment_intent, attempt.next_try_at = paid.payment_intent, None
     body = {
         "fix_id": attempt.fix_id,
         "outcome": "charged",

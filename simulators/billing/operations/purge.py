@@ -11,6 +11,7 @@ from simulators.billing.limits import key_subject
 from simulators.billing.operations.accounts import email_digest
 from simulators.billing.problems import Refusal, not_found
 from simulators.billing.storage.database import locked_customer
+from simulators.billing.storage.repairs import CardAttempt
 from simulators.billing.storage.tables import (
     ApiKey,
     CreditTransaction,
@@ -31,6 +32,7 @@ from simulators.billing.stripe_gateway.errors import GatewayError
 
 _BELONGINGS = (
     ApiKey,
+    CardAttempt,
     CreditTransaction,
     Debt,
     FixAttempt,

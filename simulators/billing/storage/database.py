@@ -1,8 +1,10 @@
-"""Transactions. A reader takes a snapshot; a writer takes the write lock at once, or waits for it.
+"""Transactions. A reader sees one moment; a writer has to itself what it decides on.
 
 SQLAlchemy's default lets two writers on SQLite both read, then both write, and lose one update; so
 transactions are begun here by hand (the way the pysqlite dialect documents) and writers with
-`BEGIN IMMEDIATE`. PostgreSQL locks rows instead, with `SELECT … FOR UPDATE`, which SQLite ignores.
+`BEGIN IMMEDIATE`: one writer at a time. On PostgreSQL readers are REPEATABLE READ and writers READ
+COMMITTED with locks: the customer's row (`SELECT … FOR UPDATE`), or where the row to decide on may
+not be there yet, a name (`pg_advisory_xact_lock`). Names are taken before rows, in one order.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, create_engine, event, make_url, select
+from sqlalchemy import Connection, create_engine, event, func, make_url, select
 from sqlalchemy.orm import Session
 
+from simulators.billing import failpoints
 from simulators.billing.storage.tables import Customer, Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from sqlite3 import Connection as SqliteConnection
 
     from sqlalchemy import Engine
@@ -24,14 +27,17 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT_S = 15
 _WRITER = "billing_writer"
+_READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
     """One database, by URL: transactions that read, and transactions that write."""
 
     def __init__(self, url: str, *, connections: int = 48) -> None:
-        self.engine = _engine(url, connections)
-        self.writers = self.engine.execution_options(**{_WRITER: True})
+        self._engine = _engine(url, connections)
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self.engine = self._engine.execution_options(**({} if self.is_sqlite else _READER))
+        self.writers = self._engine.execution_options(**{_WRITER: True})
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -40,10 +46,26 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Open a transaction that commits when the block ends and rolls back when it raises."""
+    def write(
+        self, name: str | None = None, *, alone_with: Sequence[str] = ()
+    ) -> Iterator[Session]:
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        No other transaction that is `alone_with` one of the same names runs meanwhile. A `name`
+        gives the transaction failpoints: before and after its commit.
+        """
         with Session(self.writers, expire_on_commit=False) as session, session.begin():
+            if not self.is_sqlite:
+                for each in alone_with:
+                    session.execute(
+                        select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0)))
+                    )
             yield session
+            if name:
+                session.flush()
+                failpoints.hit(f"{name}.before_commit")
+        if name:
+            failpoints.hit(f"{name}.after_commit")
 
     def marker(self) -> str | None:
         """Give the environment that this database was marked with, if it was."""
@@ -52,7 +74,7 @@ class Database:
 
     def dispose(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
+        self._engine.dispose()
 
 
 def locked_customer(session: Session, customer_id: str) -> Customer | None:
@@ -63,7 +85,14 @@ def locked_customer(session: Session, customer_id: str) -> Customer | None:
 
 def _engine(url: str, connections: int) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=True)
+        options = f"-c lock_timeout={_LOCK_WAIT_S}s -c timezone=UTC"
+        return create_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"options": options, "application_name": "billing"},
+        )
     engine = create_engine(
         url, pool_size=connections, max_overflow=0, connect_args={"timeout": _LOCK_WAIT_S}
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import DDL, event
 
+from simulators.billing.storage.repairs import CardAttempt  # noqa: F401  # completes the metadata
 from simulators.billing.storage.tables import (
     Base,
     CreditTransaction,

@@ -35,7 +35,7 @@ def downgrade(database: Database, revision: str) -> None:
 
 def mark(database: Database, environment: str) -> None:
     """Mark the database with its environment the first time; a marker that is there stays."""
-    with database.write() as session:
+    with database.write(alone_with=("deployment",)) as session:
         if session.scalar(select(Deployment.environment)) is None:
             session.execute(insert(Deployment).values(id=1, environment=environment))
 

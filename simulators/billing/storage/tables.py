@@ -93,12 +93,13 @@ class Customer(Base):
 
 
 class OnboardingAttempt(Base):
-    """An onboarding under way, or cut off: its id is used again for the same e-mail."""
+    """An onboarding under way, or cut off: its ids are used again for the same e-mail."""
 
     __tablename__ = "onboarding_attempts"
     email_digest: Mapped[str] = mapped_column(primary_key=True)
     customer_id: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[int]
+    stripe_customer_id: Mapped[str | None]
     __table_args__ = _table()
 
 
@@ -143,6 +144,7 @@ class PaymentMethod(Base):
     consented_at: Mapped[int]
     created_at: Mapped[int]
     removed_at: Mapped[int | None]
+    detached_at: Mapped[int | None]
     __table_args__ = (
         CheckConstraint("is_default IN (0, 1)", "is_default"),
         _live(

@@ -45,7 +45,7 @@ class CustomerCalls:
         self._caller.call(lambda: self._caller.v1.customers.delete(stripe_customer_id))
 
     def attach_card(self, stripe_customer_id: str, token: str, *, key: str) -> facts.Card:
-        """Attach a card by payment method (`pm_…`) or token (`tok_…`), and make it the default."""
+        """Attach a card by payment method (`pm_…`) or token (`tok_…`)."""
         methods = self._caller.v1.payment_methods
         if token.startswith("tok_"):
             made = self._caller.call(
@@ -59,7 +59,6 @@ class CustomerCalls:
                 token, {"customer": stripe_customer_id}, {"idempotency_key": f"{key}:attach"}
             )
         )
-        self.set_default_card(stripe_customer_id, attached.id)
         return read(facts.card, attached)
 
     def set_default_card(self, stripe_customer_id: str, payment_method: str | None) -> None:

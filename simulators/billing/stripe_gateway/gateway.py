@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from simulators.billing.stripe_gateway.calls import Caller
 from simulators.billing.stripe_gateway.charges import ChargeCalls
 from simulators.billing.stripe_gateway.customers import CustomerCalls
+from simulators.billing.stripe_gateway.listings import Listings
 from simulators.billing.stripe_gateway.subscriptions import SubscriptionCalls
 
 if TYPE_CHECKING:
@@ -26,3 +27,4 @@ class StripeGateway:
         self.customers = CustomerCalls(caller)
         self.charges = ChargeCalls(caller)
         self.subscriptions = SubscriptionCalls(caller)
+        self.listings = Listings(caller)

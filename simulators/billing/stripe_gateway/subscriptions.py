@@ -52,6 +52,16 @@ class SubscriptionCalls:
 
         return self._caller.call(look)
 
+    def ids_of(self, stripe_customer_id: str) -> Sequence[str]:
+        """List the subscriptions that a customer has or had."""
+        listing = self._caller.v1.subscriptions.list
+        params: stripe.params.SubscriptionListParams = {
+            "customer": stripe_customer_id,
+            "status": "all",
+            "limit": PAGE,
+        }
+        return self._caller.call(lambda: [s.id for s in listing(params).auto_paging_iter()])
+
     def get(self, stripe_id: str) -> facts.SubscriptionFacts:
         """Fetch a subscription."""
         retrieve = self._caller.v1.subscriptions.retrieve

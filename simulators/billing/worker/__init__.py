@@ -1,1 +1,1 @@
-"""What happens after an answer was given: effects of events, and charges in doubt."""
+"""What happens after an answer was given: effects of events, doubts, and reconciling."""

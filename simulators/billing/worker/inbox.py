@@ -42,7 +42,8 @@ class Event:
 def store(core: Core, event_id: str, event_type: str, payload: str, *, is_handled: bool) -> bool:
     """Store an event, and tell whether it is new. Once this returns, no crash can lose it."""
     now = core.clock.now()
-    with core.database.write() as session:
+    alone_with = (f"event:{event_id}",)
+    with core.database.write("webhook.store", alone_with=alone_with) as session:
         if session.get(WebhookEvent, event_id) is not None:
             return False
         row = WebhookEvent(
@@ -68,7 +69,7 @@ def claim(core: Core) -> Event | None:
     with core.database.read() as session:
         if session.scalar(oldest) is None:
             return None
-    with core.database.write() as session:
+    with core.database.write("event.claim") as session:
         row = session.scalar(
             select(WebhookEvent)
             .where(*_due(now))
@@ -88,7 +89,7 @@ def settle(core: Core, event: Event, state: str, reason: str | None = None) -> N
     """Write down what became of an event."""
     now = core.clock.now()
     values = {"state": state, "reason": reason, "settled_at": now, "claimed_until": 0}
-    with core.database.write() as session:
+    with core.database.write("event.settle") as session:
         session.execute(update(WebhookEvent).where(WebhookEvent.id == event.id).values(**values))
 
 

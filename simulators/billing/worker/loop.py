@@ -1,4 +1,8 @@
-"""The background worker: a thread in each serving process, all working off one database."""
+"""The background worker: two threads in each serving process, all working off one database.
+
+One gives events their effects; the other settles doubts and reconciles, which may wait for Stripe
+for long, and no event should wait with it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,10 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import func, select
 
-from simulators.billing.idempotency import unkeyed_slot
-from simulators.billing.operations import charging, subscriptions
+from simulators.billing import failpoints
 from simulators.billing.operations.invoicing import UnknownCustomerError
-from simulators.billing.problems import Problem
-from simulators.billing.storage.tables import FixAttempt, Subscription
+from simulators.billing.reconciler import Reconciler
 from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal
 from simulators.billing.worker import inbox
 from simulators.billing.worker.effects import HANDLERS
@@ -35,43 +36,56 @@ class Worker:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._wake = threading.Event()
+        self.reconciler = Reconciler(core)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="billing-worker", daemon=True)
+        self._wakes = [threading.Event(), threading.Event()]
+        self._threads = [
+            threading.Thread(target=self._run, args=each, name=each[0].__name__, daemon=True)
+            for each in zip((self.give_effects, self.reconcile), self._wakes, strict=True)
+        ]
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads; the first thing to do is a pass of the reconciler."""
+        self.reconciler.ask_for_a_pass()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Let the thread finish what it is at, then end it; what remains is in the database."""
+        """Let the threads finish what they are at, then end; what remains is in the database."""
         self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout_s)
+        for each in self._wakes:
+            each.set()
+        for thread in self._threads:
+            thread.join(timeout_s)
 
     def wake(self) -> None:
-        """Say that there is something to do, rather than let the worker find out."""
-        self._wake.set()
+        """Say that there is an event, rather than let the worker find out."""
+        self._wakes[0].set()
 
     def step(self) -> bool:
-        """Do what is due now, one thing at a time; tell whether there was anything."""
+        """Do what is due now, one thing at a time; tell whether there was an event."""
+        if self.give_effects():
+            return True
+        return self.reconcile()
+
+    def give_effects(self) -> bool:
+        """Give the event that is due its effect; tell whether there was one."""
         event = inbox.claim(self._core)
         if event is not None:
             self._handle(event)
-            return True
-        return self._settle_doubts()
+        return event is not None
+
+    def reconcile(self) -> bool:
+        """Settle the doubts that are due, and make a pass if it is time for one."""
+        self.reconciler.settle_doubts()
+        self.reconciler.run_if_due()
+        return False
 
     def pending(self) -> int:
         """Count what is still owed: effects of events, and the outcomes of charges."""
         now = self._core.clock.now()
         with self._core.database.read() as session:
-            charges = select(func.count()).select_from(FixAttempt)
-            starts = select(func.count()).select_from(Subscription)
-            return (
-                inbox.backlog(session, now)
-                + (session.scalar(charges.where(FixAttempt.outcome == charging.PENDING)) or 0)
-                + (session.scalar(starts.where(Subscription.status == subscriptions.STARTING)) or 0)
-            )
+            return inbox.backlog(session, now) + self.reconciler.in_doubt(session)
 
     def drain(self, deadline_s: float) -> int:
         """Wait until nothing is owed, or the deadline has passed; give what is still owed."""
@@ -82,21 +96,23 @@ class Worker:
             time.sleep(_DRAIN_POLL_S)
         return left
 
-    def _run(self) -> None:
+    def _run(self, step: Callable[[], bool], wake: threading.Event) -> None:
         while not self._stopping.is_set():
-            self._wake.clear()
+            wake.clear()
             try:
-                has_more = self.step()
+                has_more = step()
             except Exception:  # the thread must outlive whatever one piece of work does
                 log.exception("worker_step_failed")
                 has_more = False
             if not has_more:
-                self._wake.wait(self._core.settings.worker_poll_s)
+                wake.wait(self._core.settings.worker_poll_s)
 
     def _handle(self, event: Event) -> None:
         state, reason = "done", None
         try:
+            failpoints.hit("event.before_effect")
             HANDLERS[event.type](self._core, str(event.object["id"]))
+            failpoints.hit("event.after_effect")
         except UnknownCustomerError:
             state, reason = "waiting", "unknown_customer"
         except StripeRefusal as refusal:
@@ -116,25 +132,3 @@ class Worker:
         else:
             inbox.try_again(self._core, event, state, str(reason))
         log.info("event_settled", event_id=event.id, type=event.type, state=state, reason=reason)
-
-    def _settle_doubts(self) -> bool:
-        core = self._core
-        now = core.clock.now()
-        with core.database.read() as session:
-            fixes = charging.pending(session, now)
-            customers = subscriptions.pending(session, now)
-        for customer_id, fix_id in fixes:
-            if charge := charging.reopen(core, customer_id, fix_id):
-                _quietly(charging.carry_out, core, charge, unkeyed_slot(core))
-        for customer_id in customers:
-            if start := subscriptions.reopen(core, customer_id):
-                _quietly(subscriptions.carry_out, core, start, unkeyed_slot(core))
-        return False
-
-
-def _quietly(work: Callable[..., object], *arguments: object) -> None:
-    """Do work whose refusal is a result like any other: it is written down where it belongs."""
-    try:
-        work(*arguments)
-    except Problem as problem:
-        log.info("doubt_settled", code=problem.code)
