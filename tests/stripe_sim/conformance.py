@@ -23,6 +23,7 @@ from stripe._stripe_object import UntypedStripeObject
 
 _CACHE: dict[str, dict[str, dict[str, Any]]] = {}
 _LIST_FIELDS = {"object", "data", "has_more", "url", "total_count"}
+_LISTS = {"list": _LIST_FIELDS, "search_result": _LIST_FIELDS | {"next_page"}}
 
 
 @cache
@@ -106,9 +107,9 @@ def _resolve(annotation: Any, names: dict[str, Any]) -> Any:
 def problems(obj: Any, cls: type[StripeObject] | None = None, path: str = "") -> list[str]:
     """Return what of an object does not fit its class; without one ``object`` names it."""
     if cls is None:
-        if not isinstance(obj, dict) or obj.get("object") not in {*_resources(), "list"}:
+        if not isinstance(obj, dict) or obj.get("object") not in {*_resources(), *_LISTS}:
             return [f"{path or 'object'}: no resource is called {obj!r:.80}"]
-        if obj["object"] == "list":
+        if obj["object"] in _LISTS:
             return list(_list_problems(obj, Any, path))
         cls = _resources()[obj["object"]]
     return list(_object_problems(obj, cls, path or str(obj.get("object"))))
@@ -191,10 +192,10 @@ def _untyped_problems(value: Any, item: Any, path: str) -> Iterator[str]:
 
 
 def _list_problems(value: Any, item: Any, path: str) -> Iterator[str]:
-    if not isinstance(value, dict) or value.get("object") != "list":
+    if not isinstance(value, dict) or value.get("object") not in _LISTS:
         yield f"{path}: {value!r:.60} is no list object"
         return
-    for name in value.keys() - _LIST_FIELDS:
+    for name in value.keys() - _LISTS[value["object"]]:
         yield f"{path}.{name}: unknown to a list"
     for name in {"data", "has_more", "url"} - value.keys():
         yield f"{path}.{name}: missing"

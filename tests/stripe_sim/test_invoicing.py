@@ -101,7 +101,8 @@ def test_a_draft_is_changed_until_it_is_finalised(account: Account) -> None:
     later = {"due_date": made.created + 20 * DAY_S, "default_payment_method": ""}
     assert api.update(invoice, later).due_date == made.created + 20 * DAY_S  # type: ignore[arg-type]  # typed by its keys
     api.finalize_invoice(invoice)
-    assert api.update(invoice, {"metadata": {"a": ""}}).metadata.to_dict() == {}
+    metadata: Any = api.update(invoice, {"metadata": {"a": ""}}).metadata
+    assert metadata.to_dict() == {}
     with pytest.raises(stripe.InvalidRequestError, match="draft"):
         api.update(invoice, {"description": "late"})
 

@@ -121,7 +121,7 @@ def _delete(world: World, discount_id: str | None) -> Obj:
         raise InvalidRequest("No active discount.", status=404, code="resource_missing")
     discount = world.fetch("discount", discount_id)
     discounts.take_away(world, discount)
-    return {**discount, "deleted": True}
+    return {"id": discount["id"], "object": "discount", "deleted": True}
 
 
 ROUTES = [
