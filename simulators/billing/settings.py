@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     limit_verified_webhooks: int = Field(default=100_000, ge=1)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
 
+    metrics_token: SecretStr | None = None
+    watched_customers: Annotated[tuple[str, ...], NoDecode, Field(max_length=20)] = ()
     credential_providers: Annotated[tuple[str, ...], NoDecode] = ("anthropic", "github", "openai")
 
     charge_patience_s: float = Field(default=3.0, ge=0)
@@ -99,6 +101,7 @@ class Settings(BaseSettings):
         "follow_up_days",
         "trusted_proxies",
         "credential_providers",
+        "watched_customers",
         mode="before",
     )
     @classmethod
@@ -108,13 +111,13 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator("operator_key", "test_control_token", mode="before")
+    @field_validator("operator_key", "test_control_token", "metrics_token", mode="before")
     @classmethod
     def _blank_is_absent(cls, value: object) -> object:
         """Read an empty variable as none: it must never become a valid empty secret."""
         return None if isinstance(value, str) and not value.strip() else value
 
-    @field_validator("operator_key", "key_hmac_secret", "test_control_token")
+    @field_validator("operator_key", "key_hmac_secret", "test_control_token", "metrics_token")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < _SECRET_LENGTH_MIN:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from harness.metrics import BillingTelemetry
+from simulators.billing import events
 from simulators.billing.http import (
     billing,
     crash_controls,
@@ -15,6 +18,7 @@ from simulators.billing.http import (
     errors,
     health,
     keys,
+    metrics,
     operator,
     reports,
     test_controls,
@@ -25,6 +29,7 @@ from simulators.billing.http.door import Door
 from simulators.billing.http.gate import Gate
 from simulators.billing.http.lane import StripeLane
 from simulators.billing.limits import Limiter
+from simulators.billing.operations import gauges
 from simulators.billing.worker.loop import Worker
 
 if TYPE_CHECKING:
@@ -45,6 +50,10 @@ def create_app(core: Core) -> FastAPI:
     app.state.worker = Worker(core)
     app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
     app.state.limiter = Limiter(core)
+    app.state.telemetry = BillingTelemetry(
+        partial(gauges.read, core), watched=core.settings.watched_customers
+    )
+    events.attach(core.database, app.state.telemetry)
     for module in (
         customers,
         billing,
@@ -59,6 +68,8 @@ def create_app(core: Core) -> FastAPI:
     if core.settings.test_control_token is not None:
         app.include_router(test_controls.router)
         app.include_router(crash_controls.router)
+    if core.settings.metrics_token is not None:
+        app.include_router(metrics.router)
     errors.install(app)
     app.add_middleware(Gate)
     app.add_middleware(Door)

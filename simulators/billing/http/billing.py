@@ -11,6 +11,7 @@ from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import core_of, lane_of, own_customer, owned_customer
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import answer_once, respond
+from simulators.billing.http.telling import telling_declines, timed
 from simulators.billing.idempotency import Slot, unkeyed_slot
 from simulators.billing.operations import charging, subscriptions
 
@@ -39,11 +40,12 @@ async def track_fix(
     fix = charging.Fix(body.fix_id, body.repository)
 
     async def pay(slot: Slot) -> Answer:
-        return await lane.carry(
-            partial(charging.begin, core, customer_id, fix, slot),
-            lambda charge: charging.carry_out(core, charge, slot),
-            core.settings.charge_patience_s,
-        )
+        with telling_declines(core):
+            return await lane.carry(
+                partial(charging.begin, core, customer_id, fix, slot),
+                timed(core, "payment_timed", lambda it: charging.carry_out(core, it, slot)),
+                core.settings.charge_patience_s,
+            )
 
     return await answer_once(request, customer_id, body, pay)
 
@@ -63,11 +65,16 @@ async def subscribe(
     core, lane = core_of(request), lane_of(request)
 
     async def start(slot: Slot) -> Answer:
-        return await lane.carry(
-            partial(subscriptions.begin, core, customer_id, body.quantity),
-            lambda found: subscriptions.carry_out(core, found, slot),
-            core.settings.charge_patience_s,
-        )
+        with telling_declines(core):
+            return await lane.carry(
+                partial(subscriptions.begin, core, customer_id, body.quantity),
+                timed(
+                    core,
+                    "subscription_timed",
+                    lambda it: subscriptions.carry_out(core, it, slot),
+                ),
+                core.settings.charge_patience_s,
+            )
 
     return await answer_once(request, customer_id, body, start)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -10,7 +10,12 @@ from simulators.billing.http import bodies, models
 from simulators.billing.http.auth import core_of, lane_of, owned_customer
 from simulators.billing.http.documented import refusals
 from simulators.billing.http.once import answer_once, respond
+from simulators.billing.http.telling import telling_sign_up
 from simulators.billing.operations import accounts, cards
+
+if TYPE_CHECKING:
+    from simulators.billing.core import Answer
+    from simulators.billing.idempotency import Slot
 
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
 CustomerId = Annotated[str, Depends(owned_customer)]
@@ -29,13 +34,12 @@ async def onboard(request: Request, body: bodies.OnboardBody) -> Response:
     """Sign a customer up: a Stripe customer, an API key (shown this once), credits, a welcome."""
     sign_up = accounts.SignUp(**body.model_dump())
     core, lane = core_of(request), lane_of(request)
-    return await answer_once(
-        request,
-        None,
-        body,
-        lambda slot: lane.run(accounts.onboard, core, sign_up, slot),
-        is_secret=True,
-    )
+
+    async def sign_one_up(slot: Slot) -> Answer:
+        with telling_sign_up(core, sign_up.source):
+            return await lane.run(accounts.onboard, core, sign_up, slot)
+
+    return await answer_once(request, None, body, sign_one_up, is_secret=True)
 
 
 @router.get("/{customer_id}", response_model=models.CustomerView, responses=refusals())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from simulators.billing.http.errors import document
+from simulators.billing.http.telling import tell_request
 from simulators.billing.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Door:
             await self._admit(scope, receive, seen)
         finally:
             route = scope.get("route")
+            duration_s = time.perf_counter() - started
+            tell_request(scope, seen.status, duration_s)
             log.info(
                 "request",
                 request_id=request_id,
@@ -64,7 +67,7 @@ class Door:
                 status=seen.status,
                 code=state.get("code"),
                 customer_id=state.get("customer_id"),
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                duration_ms=round(duration_s * 1000, 1),
             )
 
     async def _admit(self, scope: Scope, receive: Receive, send: _Seen) -> None:

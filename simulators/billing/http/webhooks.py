@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from stripe import WebhookSignature
 
+from simulators.billing import events
 from simulators.billing.http import models
 from simulators.billing.http.auth import address_of, core_of, limiter_of
 from simulators.billing.http.documented import refusals
@@ -43,6 +44,7 @@ async def receive(request: Request) -> Response:
         event = _event(body)
     except Rejection as refusal:
         allowance = await run_in_threadpool(_count, request, is_verified=False)
+        events.tell(core.database, "webhook_handled", result="invalid_signature")
         refusal.headers |= allowance.headers()
         raise
     allowance = await run_in_threadpool(_count, request, is_verified=True)
@@ -52,6 +54,9 @@ async def receive(request: Request) -> Response:
     )
     if is_new and is_handled:
         request.app.state.worker.wake()
+    if not (is_new and is_handled):
+        result = "ignored" if is_new else "duplicate"
+        events.tell(core.database, "webhook_handled", type=event["type"], result=result)
     body_out = {"received": True, "duplicate": not is_new}
     return JSONResponse(body_out, headers=allowance.headers())
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from simulators.billing import failpoints
+from simulators.billing import events
 from simulators.billing.operations.invoicing import UnknownCustomerError
 from simulators.billing.reconciler import Reconciler
 from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal
@@ -29,6 +30,7 @@ log = structlog.get_logger("billing.worker")
 
 _DRAIN_POLL_S = 0.02
 _MISSING = "resource_missing"
+_RESULTS = {"done": "processed", "pending": "failed"}
 
 
 class Worker:
@@ -109,6 +111,7 @@ class Worker:
 
     def _handle(self, event: Event) -> None:
         state, reason = "done", None
+        started = time.perf_counter()
         try:
             failpoints.hit("event.before_effect")
             HANDLERS[event.type](self._core, str(event.object["id"]))
@@ -131,4 +134,7 @@ class Worker:
             inbox.settle(self._core, event, state, reason)
         else:
             inbox.try_again(self._core, event, state, str(reason))
+        duration_s = time.perf_counter() - started
+        told = {"type": event.type, "result": _RESULTS.get(state, state), "duration_s": duration_s}
+        events.tell(self._core.database, "webhook_handled", **told)
         log.info("event_settled", event_id=event.id, type=event.type, state=state, reason=reason)
