@@ -7,7 +7,7 @@ from pathlib import Path
 
 from simulators.stripe.faults.commands import add_fault_commands, read_faults, run_fault_command
 from simulators.stripe.faults.kinds import BadFault
-from simulators.stripe.settings import Settings
+from simulators.stripe.settings import CLOCK_CUSTOMERS, CLOCK_INTERVALS, Settings
 from simulators.stripe.versions import NEWEST, OLDEST, SUPPORTED
 from simulators.webhooks.delivery import SCHEDULES, DeliverySettings
 
@@ -46,6 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--seed", type=int, help="makes ids repeatable; drawn and told if absent")
     serve.add_argument(
         "--clock", choices=["running", "still"], default="running", help="how virtual time goes"
+    )
+    serve.add_argument(
+        "--test-clocks",
+        choices=["stripe", "unlimited"],
+        default="stripe",
+        help="how many customers a test clock takes, and how far it goes at once (as at stripe)",
+    )
+    serve.add_argument(
+        "--after-dunning",
+        choices=["cancel", "past_due", "unpaid"],
+        default="cancel",
+        help="what becomes of a subscription after the last retry of its payment (cancel)",
     )
     serve.add_argument(
         "--retries",
@@ -98,6 +110,9 @@ def _serve(given: argparse.Namespace) -> int:
         api_version=given.api_version,
         rate_limit_per_s=given.rate_limit,
         running=given.clock == "running",
+        after_dunning=given.after_dunning,
+        clock_customers_max=None if given.test_clocks == "unlimited" else CLOCK_CUSTOMERS,
+        clock_intervals_max=None if given.test_clocks == "unlimited" else CLOCK_INTERVALS,
         delivery=DeliverySettings(
             timeout_s=given.delivery_timeout, retries_s=SCHEDULES[given.retries]
         ),

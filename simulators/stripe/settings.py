@@ -8,6 +8,8 @@ from simulators.webhooks.delivery import DeliverySettings
 
 DAY_S = 86_400
 HOUR_S = 3_600
+CLOCK_CUSTOMERS = 3
+CLOCK_INTERVALS = 2
 
 
 @dataclass
@@ -29,9 +31,9 @@ class Settings:
     """What becomes of a subscription after the last retry."""
     incomplete_s: int = 23 * HOUR_S
     """How long a first payment may take before the subscription expires."""
-    clock_customers_max: int | None = 3
+    clock_customers_max: int | None = CLOCK_CUSTOMERS
     """How many customers may live by one test clock; None is no limit."""
-    clock_intervals_max: int | None = 2
+    clock_intervals_max: int | None = CLOCK_INTERVALS
     """How many of the shortest subscription's intervals a test clock moves at once; or None."""
     fee_rate: float = 0.029
     fee_fixed_minor: int = 30
