@@ -75,6 +75,15 @@ class Settings(BaseSettings):
     limit_verified_webhooks: int = Field(default=100_000, ge=1)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
 
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_timeout_s: float = Field(default=20.0, gt=0)
+    mail_from: str = "billing@example.com"
+    mail_poll_s: float = Field(default=1.0, gt=0)
+
     metrics_token: SecretStr | None = None
     watched_customers: Annotated[tuple[str, ...], NoDecode, Field(max_length=20)] = ()
     credential_providers: Annotated[tuple[str, ...], NoDecode] = ("anthropic", "github", "openai")

@@ -29,6 +29,7 @@ from simulators.billing.http.door import Door
 from simulators.billing.http.gate import Gate
 from simulators.billing.http.lane import StripeLane
 from simulators.billing.limits import Limiter
+from simulators.billing.mailing import Mailer
 from simulators.billing.operations import gauges
 from simulators.billing.worker.loop import Worker
 
@@ -48,6 +49,7 @@ def create_app(core: Core) -> FastAPI:
     )
     app.state.core = core
     app.state.worker = Worker(core)
+    app.state.mailer = Mailer(core)
     app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
     app.state.limiter = Limiter(core)
     app.state.telemetry = BillingTelemetry(
@@ -80,7 +82,9 @@ def create_app(core: Core) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.worker.start()
+    app.state.mailer.start()
     yield
     app.state.worker.stop()
+    app.state.mailer.stop()
     app.state.lane.close()
     app.state.core.database.dispose()
