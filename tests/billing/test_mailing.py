@@ -220,9 +220,8 @@ def test_two_workers_never_take_the_same_letter(posting: Bench) -> None:
 
 def test_a_name_cannot_become_a_header_or_a_placeholder() -> None:
     """What a customer calls themselves is text in the letter, whatever it looks like."""
-    letter = Letter(
-        "mail_1", "cust_1", "a@example.com", "$customer_id Bcc: x@y.z ${oops}", "welcome", 1
-    )
+    name = "$customer_id Bcc: x@y.z ${oops}"
+    letter = Letter("mail_1", "cust_1", "a@example.com", name, "welcome", 1)
     message = written(letter, "Billing <billing@example.com>", 0)
     assert message["Bcc"] is None
     assert f"Hello {name}," in message.get_content()
