@@ -8,16 +8,13 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from simulators.billing import logs, serving
+from simulators.billing import logs
 from simulators.billing.environment import ProductionRefusedError
-from simulators.billing.reconciler import Reconciler
-from simulators.billing.serving import NotMigratedError
 from simulators.billing.settings import SettingsError, load_settings
-from simulators.billing.storage import migrate
-from simulators.billing.storage.database import Database
+from simulators.billing.storage.migrate import NotMigratedError
 
 if TYPE_CHECKING:
-    from simulators.billing.core import Core
+    from simulators.billing.settings import Settings
 
 _NOT_SETTLED = 1
 _CANNOT_RUN = 2
@@ -30,23 +27,43 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
         logs.configure(settings.log_level)
         if options.command == "migrate":
-            database = Database(settings.database_url)
-            migrate.upgrade(database)
-            migrate.mark(database, settings.environment)
-            database.dispose()
-        elif options.command == "reconcile":
-            return _reconcile(serving.build_core(settings))
-        else:
-            core = serving.build_core(settings)
-            serving.serve(core, serving.listening_socket(options.host, options.port, options.fd))
+            return _migrate(settings)
+        if options.command == "reconcile":
+            return _reconcile(settings)
+        return _serve(settings, options)
     except (SettingsError, ProductionRefusedError, NotMigratedError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return _CANNOT_RUN
+
+
+# Each command imports what it needs: a migration needs neither FastAPI nor Stripe's package.
+
+
+def _migrate(settings: Settings) -> int:
+    from simulators.billing.storage import migrate
+    from simulators.billing.storage.database import Database
+
+    database = Database(settings.database_url)
+    migrate.upgrade(database)
+    migrate.mark(database, settings.environment)
+    database.dispose()
     return 0
 
 
-def _reconcile(core: Core) -> int:
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    from simulators.billing import serving
+
+    core = serving.build_core(settings)
+    serving.serve(core, serving.listening_socket(options.host, options.port, options.fd))
+    return 0
+
+
+def _reconcile(settings: Settings) -> int:
     """Make one pass of the reconciler, and print what came of it as a line of JSON."""
+    from simulators.billing import serving
+    from simulators.billing.reconciler import Reconciler
+
+    core = serving.build_core(settings)
     report = Reconciler(core).run()
     sys.stdout.write(json.dumps(asdict(report)) + "\n")
     core.database.dispose()

@@ -31,15 +31,11 @@ _GRACE_S = 5
 _BACKLOG = 512
 
 
-class NotMigratedError(Exception):
-    """The database is not at the revision that this code was written for."""
-
-
 def build_core(settings: Settings) -> Core:
     """Put the service together; refuse an old database, and test controls in production."""
     database = Database(settings.database_url)
     if not migrate.is_at_head(database.engine):
-        raise NotMigratedError(
+        raise migrate.NotMigratedError(
             "the database is not at the newest revision; run: python -m simulators.billing migrate"
         )
     marker = database.marker()

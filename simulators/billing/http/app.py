@@ -15,6 +15,7 @@ from simulators.billing.http import (
     crash_controls,
     credentials,
     customers,
+    docs,
     errors,
     health,
     keys,
@@ -24,7 +25,7 @@ from simulators.billing.http import (
     test_controls,
     webhooks,
 )
-from simulators.billing.http.documented import as_problems
+from simulators.billing.http.documented import complete
 from simulators.billing.http.door import Door
 from simulators.billing.http.gate import Gate
 from simulators.billing.http.lane import StripeLane
@@ -46,6 +47,9 @@ def create_app(core: Core) -> FastAPI:
         version="1",
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.core = core
     app.state.worker = Worker(core)
@@ -65,6 +69,7 @@ def create_app(core: Core) -> FastAPI:
         operator,
         webhooks,
         health,
+        docs,
     ):
         app.include_router(module.router)
     if core.settings.test_control_token is not None:
@@ -75,7 +80,7 @@ def create_app(core: Core) -> FastAPI:
     errors.install(app)
     app.add_middleware(Gate)
     app.add_middleware(Door)
-    as_problems(app.openapi())
+    complete(app.openapi(), core.settings)
     return app
 
 

@@ -14,9 +14,10 @@ from simulators.billing.http.once import answer_once, respond
 from simulators.billing.http.telling import telling_declines, timed
 from simulators.billing.idempotency import Slot, unkeyed_slot
 from simulators.billing.operations import charging, subscriptions
+from simulators.billing.problems import Refusal
 
 if TYPE_CHECKING:
-    from simulators.billing.core import Answer
+    from simulators.billing.core import Answer, Core
 
 router = APIRouter(prefix="/api/v1", tags=["billing"])
 CustomerId = Annotated[str, Depends(owned_customer)]
@@ -55,7 +56,13 @@ async def track_fix(
     status_code=201,
     response_model=models.SubscriptionView,
     responses=refusals(
-        {402: ("no_billing_info", *_DECLINED), 409: ("already_subscribed",), **_DOUBT}, post=True
+        {
+            402: ("no_billing_info", *_DECLINED),
+            409: ("already_subscribed",),
+            422: ("quantity_too_large",),
+            **_DOUBT,
+        },
+        post=True,
     ),
 )
 async def subscribe(
@@ -65,6 +72,7 @@ async def subscribe(
     core, lane = core_of(request), lane_of(request)
 
     async def start(slot: Slot) -> Answer:
+        refuse_quantity(core, body.quantity)
         with telling_declines(core):
             return await lane.carry(
                 partial(subscriptions.begin, core, customer_id, body.quantity),
@@ -79,6 +87,13 @@ async def subscribe(
     return await answer_once(request, customer_id, body, start)
 
 
+def refuse_quantity(core: Core, quantity: int) -> None:
+    """Refuse more of a plan than is sold to one customer."""
+    most = core.settings.pro_quantity_max
+    if quantity > most:
+        raise Refusal(422, "quantity_too_large", f"At most {most} of a plan are sold.")
+
+
 @router.get(_PATH, response_model=models.SubscriptionView, responses=refusals())
 def get_subscription(request: Request, customer_id: CustomerId) -> Response:
     """Look at the newest subscription."""
@@ -88,13 +103,16 @@ def get_subscription(request: Request, customer_id: CustomerId) -> Response:
 @router.patch(
     _PATH,
     response_model=models.SubscriptionView,
-    responses=refusals({402: _DECLINED, 409: ("no_active_subscription",), **_DOUBT}),
+    responses=refusals(
+        {402: _DECLINED, 409: ("no_active_subscription",), 422: ("quantity_too_large",), **_DOUBT}
+    ),
 )
 async def change_subscription(
     request: Request, customer_id: CustomerId, body: bodies.QuantityBody
 ) -> Response:
     """Change the quantity, with proration on the next invoice."""
     core, lane = core_of(request), lane_of(request)
+    refuse_quantity(core, body.quantity)
     slot = unkeyed_slot(core)
     return respond(
         await lane.run(subscriptions.set_quantity, core, customer_id, body.quantity, slot)

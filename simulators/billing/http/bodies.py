@@ -19,6 +19,7 @@ FixId = Annotated[
 ]
 Provider = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
 MONEY_MAX = 99_999_999  # Stripe's own limit for one amount
+_QUANTITY_MAX = 10**6  # what an integer may be at all; the setting says what is on sale
 _NOT_ZERO: dict[str, Any] = {"not": {"const": 0}}
 Plan = Literal["trial", "payg", "pro"]
 
@@ -67,13 +68,13 @@ class SubscribeBody(_Body):
     """A subscription to pro."""
 
     plan: Literal["pro"] = "pro"
-    quantity: int = Field(default=1, ge=1, le=1000)
+    quantity: int = Field(default=1, ge=1, le=_QUANTITY_MAX)
 
 
 class QuantityBody(_Body):
     """A new quantity."""
 
-    quantity: int = Field(ge=1, le=1000)
+    quantity: int = Field(ge=1, le=_QUANTITY_MAX)
 
 
 class FixBody(_Body):

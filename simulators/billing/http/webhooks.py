@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["webhooks"])
 log = structlog.get_logger("billing.webhooks")
 
+_STRING = {"type": "string", "minLength": 1, "maxLength": 255}
+_OBJECT = {"type": "object", "required": ["id"], "properties": {"id": _STRING}}
+_DATA = {"type": "object", "required": ["object"], "properties": {"object": _OBJECT}}
+_EVENT = {
+    "type": "object",
+    "description": "An event of Stripe's; only its type and the id of its object are read.",
+    "required": ["id", "type", "data"],
+    "properties": {"id": _STRING, "type": _STRING, "data": _DATA},
+}
+_SIGNATURE = {
+    "name": "Stripe-Signature",
+    "in": "header",
+    "required": True,
+    "description": "Stripe's signature over the raw body, at most five minutes old.",
+    "schema": {"type": "string"},
+}
+
 
 @router.post(
     WEBHOOK_PATH,
@@ -34,6 +51,10 @@ log = structlog.get_logger("billing.webhooks")
     responses=refusals(
         {400: ("invalid_signature", "malformed_event"), 429: ("rate_limited",)}, keyed=False
     ),
+    openapi_extra={
+        "parameters": [_SIGNATURE],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _EVENT}}},
+    },
 )
 async def receive(request: Request) -> Response:
     """Take an event in. A 2xx means that it is stored, and that no crash can lose it any more."""

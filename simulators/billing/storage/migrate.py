@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
 
 
+class NotMigratedError(Exception):
+    """The database is not at the revision that this code was written for."""
+
+
 def upgrade(database: Database, revision: str = "head") -> None:
     """Apply every revision up to `revision`, all or none."""
     with database.writers.begin() as connection:
