@@ -38,7 +38,8 @@ def test_items_of_a_draft_change_it(account: Account) -> None:
     items.update(first, {"amount": 700, "description": "More", "metadata": {"b": "2"}})
     items.delete(second)
     after = account.stripe.invoices.retrieve(invoice)
-    assert [(line.amount, line.description) for line in after.lines.data] == [(700, "More")]
+    [line] = after.lines.data
+    assert (line.amount, line.subtotal, line.description) == (700, 700, "More")
     assert after.total == 700
     assert [each.id for each in items.list({"invoice": invoice}).data] == [first]
     account.stripe.invoices.finalize_invoice(invoice)
