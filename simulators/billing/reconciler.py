@@ -335,7 +335,7 @@ class Reconciler:
                 over = Finding.kind == kind, Finding.resolved_at.is_(None), is_gone
                 session.execute(update(Finding).where(*over).values(resolved_at=now))
         failed = report.failed_steps
-        log.info("reconciled", **report.settled, findings=len(report.findings), failed=failed)
+        log.info("reconciled", settled=report.settled, findings=len(report.findings), failed=failed)
 
     def _state(self, session: Session) -> ReconcilerState:
         """Give the reconciler's row; the first time it reads from before the first customer."""

@@ -17,10 +17,10 @@ from simulators.billing.idempotency import unkeyed_slot
 from simulators.billing.identifiers import Vault
 from simulators.billing.operations import accounts, cards
 from simulators.billing.settings import Settings
-from simulators.billing.storage import migrate
 from simulators.billing.storage.database import Database
 from simulators.billing.storage.tables import CreditTransaction, Payment
 from simulators.billing.stripe_gateway.gateway import StripeGateway
+from tests.billing.databases import databases as of_kind
 from tests.billing.fake_stripe import FakeStripe
 from tests.billing.running import (
     Service,
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tests.billing.databases import Databases
+
 _numbers = itertools.count(1)
+NIGHTLY = pytest.mark.nightly
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +49,26 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         yield found
 
 
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgres", marks=NIGHTLY)])
+def databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """Give every test a SQLite file, and at night a PostgreSQL database too.
+
+    A module that must see both every day says `pytestmark = on_both_databases`.
+    """
+    with of_kind(request.param, tmp_path_factory.mktemp(request.param)) as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, databases: Databases
+) -> Iterator[Service]:
     """Two processes on one socket and one database: whatever passes here passes with workers."""
     folder = tmp_path_factory.mktemp("billing")
-    with running_service(folder, simulator, processes=2) as found:
+    url = databases.fresh(folder)
+    with running_service(folder, simulator, processes=2, database_url=url) as found:
         yield found
 
 
@@ -195,15 +213,14 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Databases) -> Iterator[Bench]:
     """Give a core of its own, with a fake Stripe."""
     for name, value in service_environment(tmp_path, "http://127.0.0.1:1").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BILLING_STRIPE_TRIES", "1")
+    monkeypatch.setenv("BILLING_DATABASE_URL", databases.fresh(tmp_path))
     settings = Settings()
     database = Database(settings.database_url)
-    migrate.upgrade(database)
-    migrate.mark(database, "test")
     fake = FakeStripe()
     core = Core(
         settings=settings,

@@ -7,12 +7,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tests.billing.databases import on_both_databases
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
 
     from tests.billing.conftest import Tenant
+
+pytestmark = on_both_databases
 
 AT_ONCE = 50
 

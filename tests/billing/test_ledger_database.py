@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import multiprocessing
-import sqlite3
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from simulators.billing import ledger
 from simulators.billing.ledger import Posting
 from simulators.billing.operations.purge import purge
 from simulators.billing.storage.database import Database, locked_customer
+from tests.billing.databases import on_both_databases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.billing.conftest import Bench
 
+pytestmark = on_both_databases
+
 PROCESSES = 4
 DEBITS = 25
 
 
 @pytest.fixture
-def ledgered(bench: Bench) -> Iterator[tuple[sqlite3.Connection, str]]:
+def ledgered(bench: Bench) -> Iterator[tuple[Connection, str]]:
     """Give a raw connection, and a customer whose balance is 5 after entry 1."""
     customer_id = bench.customer(card=False, credits_left=5)
-    path = bench.core.settings.database_url.removeprefix("sqlite:///")
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
-    yield connection, customer_id
-    connection.close()
+    with bench.core.database.writers.connect() as connection:
+        yield connection, customer_id
 
 
-def insert(connection: sqlite3.Connection, customer_id: str, **changes: Any) -> None:
+def insert(connection: Connection, customer_id: str, **changes: Any) -> None:
     """Insert the entry that would rightly come next, with `changes`."""
     row = {
         "id": "txn_raw",
@@ -53,10 +53,11 @@ def insert(connection: sqlite3.Connection, customer_id: str, **changes: Any) -> 
     names = ", ".join(row)
     places = ", ".join(f":{name}" for name in row)
     statement = f"INSERT INTO credit_transactions ({names}) VALUES ({places})"  # noqa: S608  # constants
-    connection.execute(statement, row)
+    with connection.begin():
+        connection.execute(text(statement), row)
 
 
-def test_the_entry_that_comes_next_is_taken(ledgered: tuple[sqlite3.Connection, str]) -> None:
+def test_the_entry_that_comes_next_is_taken(ledgered: tuple[Connection, str]) -> None:
     """The rows below are refused for what is wrong with them, not for what they have in common."""
     insert(*ledgered)
 
@@ -91,33 +92,34 @@ def test_the_entry_that_comes_next_is_taken(ledgered: tuple[sqlite3.Connection, 
     ],
 )  # fmt: skip
 def test_a_row_that_breaks_the_chain_is_refused(
-    ledgered: tuple[sqlite3.Connection, str], changes: dict[str, Any]
+    ledgered: tuple[Connection, str], changes: dict[str, Any]
 ) -> None:
     """Stale, racing, negative, duplicate and uncaused entries fail at the database."""
     connection, customer_id = ledgered
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(IntegrityError):
         insert(connection, **({"customer_id": customer_id} | changes))
 
 
-def test_a_first_entry_starts_from_nothing(ledgered: tuple[sqlite3.Connection, str]) -> None:
+def test_a_first_entry_starts_from_nothing(ledgered: tuple[Connection, str]) -> None:
     """A first entry has a balance before of 0: a nullable key alone would check nothing."""
     connection, customer_id = ledgered
-    connection.execute(
+    copy = text(
         "INSERT INTO customers SELECT 'cust_new', 'new@example.com', name, source, NULL, 'cus_new',"
-        " plan, 0, NULL FROM customers WHERE id = ?",
-        (customer_id,),
+        " plan, 0, NULL FROM customers WHERE id = :id"
     )
+    with connection.begin():
+        connection.execute(copy, {"id": customer_id})
     first = {"sequence": 1, "previous_sequence": None, "source": "adjustment", "cause": "gift"}
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(IntegrityError):
         insert(connection, "cust_new", balance_before=100, balance_after=99, amount=-1, **first)
     insert(connection, "cust_new", balance_before=0, balance_after=3, amount=3, **first)
 
 
-def test_of_two_racing_entries_one_is_refused(ledgered: tuple[sqlite3.Connection, str]) -> None:
+def test_of_two_racing_entries_one_is_refused(ledgered: tuple[Connection, str]) -> None:
     """Two entries that were both computed from the same balance cannot both be written."""
     connection, customer_id = ledgered
     insert(connection, customer_id)
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(IntegrityError):
         insert(connection, customer_id, id="txn_other", cause="fix-other")
 
 
@@ -174,6 +176,42 @@ def test_money_has_its_sign_and_its_parent(
             ),
             {"c": customer_id, "k": kind, "a": amount_minor, "p": parent},
         )
+
+
+@pytest.mark.parametrize("table", ["credit_transactions", "payments", "debts"])
+def test_nothing_is_truncated(bench: Bench, table: str) -> None:
+    """PostgreSQL's way past triggers for rows is closed too; SQLite does not know the word."""
+    refusal = "syntax error" if bench.core.database.is_sqlite else "append-only"
+    with pytest.raises(DBAPIError, match=refusal), bench.core.database.write() as session:
+        session.execute(text(f"TRUNCATE {table} CASCADE"))
+
+
+def test_two_refunds_at_once_do_not_exceed_their_charge(bench: Bench) -> None:
+    """The second refund waits for the first and is refused, though neither could see the other."""
+    customer_id = bench.customer(card=False, credits_left=5)
+    fill(bench, customer_id)
+    refund = text(
+        "INSERT INTO payments (id, customer_id, kind, stripe_id, parent_id, amount_minor, currency,"
+        " cause, plan, created_at) VALUES (:id, :c, 'refund', :id, 'pay_1', -3, 'usd', :id,"
+        " 'payg', 0)"
+    )
+    refused = []
+
+    def second() -> None:
+        try:
+            with bench.core.database.write() as session:
+                session.execute(refund, {"id": "re_b", "c": customer_id})
+        except IntegrityError as error:
+            refused.append(str(error))
+
+    waiting = threading.Thread(target=second)
+    with bench.core.database.write() as session:
+        session.execute(refund, {"id": "re_a", "c": customer_id})
+        waiting.start()
+        waiting.join(0.2)
+    waiting.join(20)
+    assert [p.amount_minor for p in bench.payments(customer_id)] == [5, -3]
+    assert "refunds exceed" in refused[0]
 
 
 def test_production_permits_no_purge(bench: Bench) -> None:

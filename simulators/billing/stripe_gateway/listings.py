@@ -110,8 +110,8 @@ def _event(found: stripe.Event) -> EventSeen:
     return EventSeen(
         id=found.id,
         type=found.type,
-        object_id=about["id"],
-        object_customer=facts.identifier(about.get("customer")),
-        object_charge=facts.identifier(about.get("charge")),
+        object_id=getattr(about, "id"),  # noqa: B009  # typed as a dict, and is none
+        object_customer=facts.identifier(getattr(about, "customer", None)),
+        object_charge=facts.identifier(getattr(about, "charge", None)),
         created_at=found.created,
     )

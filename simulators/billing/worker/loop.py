@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from simulators.billing import failpoints
-from simulators.billing import events
+from simulators.billing import events, failpoints
 from simulators.billing.operations.invoicing import UnknownCustomerError
 from simulators.billing.reconciler import Reconciler
 from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal

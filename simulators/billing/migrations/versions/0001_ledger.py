@@ -42,28 +42,32 @@ CHAIN = (
     "(sequence = 1 AND previous_sequence IS NULL AND balance_before = 0)"
     " OR (sequence > 1 AND previous_sequence IS NOT NULL AND previous_sequence = sequence - 1)"
 )
-PRODUCTION = "BEGIN SELECT RAISE(ABORT, 'production is for ever'); END"
-SQLITE_TRIGGERS = (
+# Name, what happens, table, when it is refused, and why.
+GUARDS = (
     *(
-        f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} FOR EACH ROW WHEN 1 "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        (f"{table}_no_update", "UPDATE", table, "1 = 1", f"{table} is append-only")
         for table in APPEND_ONLY
     ),
     *(
-        f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} FOR EACH ROW "
-        f"WHEN {UNPERMITTED} BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        (f"{table}_no_delete", "DELETE", table, UNPERMITTED, f"{table} is append-only")
         for table in APPEND_ONLY
     ),
     *(
-        f"CREATE TRIGGER deployment_production_{verb.lower()} BEFORE {verb} ON deployment "
-        f"FOR EACH ROW WHEN OLD.environment = 'production' {PRODUCTION}"
+        (
+            f"deployment_production_{verb.lower()}",
+            verb,
+            "deployment",
+            "OLD.environment = 'production'",
+            "production is for ever",
+        )
         for verb in ("UPDATE", "DELETE")
     ),
     (
-        "CREATE TRIGGER purge_permits_not_in_production BEFORE INSERT ON purge_permits "
-        "FOR EACH ROW WHEN NOT EXISTS "
-        "(SELECT 1 FROM deployment WHERE environment <> 'production') "
-        "BEGIN SELECT RAISE(ABORT, 'purges are not permitted in production'); END"
+        "purge_permits_not_in_production",
+        "INSERT",
+        "purge_permits",
+        "NOT EXISTS (SELECT 1 FROM deployment WHERE environment <> 'production')",
+        "purges are not permitted in production",
     ),
 )
 
@@ -80,19 +84,58 @@ def upgrade() -> None:
     _create_credit_transactions()
     _create_payments()
     _create_debts()
-    if op.get_context().dialect.name == "sqlite":
-        for statement in SQLITE_TRIGGERS:
-            op.execute(statement)
+    is_sqlite = op.get_context().dialect.name == "sqlite"
+    for guard in GUARDS:
+        (_guard_sqlite if is_sqlite else _guard_postgresql)(*guard)
+    if not is_sqlite:
+        for table in APPEND_ONLY:
+            _refuse_truncate(table)
 
 
 def downgrade() -> None:
     """Drop everything; SQLite would fire the triggers against deletion, so they go first."""
-    if op.get_context().dialect.name == "sqlite":
-        for table in APPEND_ONLY:
-            op.execute(f"DROP TRIGGER {table}_no_delete")
-        op.execute("DROP TRIGGER deployment_production_delete")
+    is_sqlite = op.get_context().dialect.name == "sqlite"
+    if is_sqlite:
+        for name, *_ in GUARDS:
+            op.execute(f"DROP TRIGGER {name}")
     for table in reversed(TABLES):
         op.drop_table(table)
+    if not is_sqlite:
+        for name, *_ in GUARDS:
+            op.execute(f"DROP FUNCTION {name}()")
+        for table in APPEND_ONLY:
+            op.execute(f"DROP FUNCTION {table}_no_truncate()")
+
+
+def _guard_sqlite(name: str, happens: str, table: str, condition: str, message: str) -> None:
+    op.execute(
+        f"CREATE TRIGGER {name} BEFORE {happens} ON {table} FOR EACH ROW"
+        f" WHEN {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    )
+
+
+def _guard_postgresql(name: str, happens: str, table: str, condition: str, message: str) -> None:
+    row = "OLD" if happens == "DELETE" else "NEW"
+    op.execute(
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+        f"IF {condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = '23000';"
+        f" END IF; RETURN {row}; END$$"
+    )
+    op.execute(
+        f"CREATE TRIGGER {name} BEFORE {happens} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
+    )
+
+
+def _refuse_truncate(table: str) -> None:
+    name = f"{table}_no_truncate"
+    op.execute(
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+        f" RAISE EXCEPTION '{table} is append-only' USING ERRCODE = '23000'; END$$"
+    )
+    op.execute(
+        f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table}"
+        f" FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+    )
 
 
 def where(condition: str) -> dict[str, Any]:

@@ -13,13 +13,31 @@ depends_on = None
 INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ALIVE = sa.text("revoked_at IS NULL")
 
-REFUND_TRIGGER = (
-    "CREATE TRIGGER payments_refund_within_charge BEFORE INSERT ON payments FOR EACH ROW "
-    "WHEN NEW.kind = 'refund' AND (SELECT parent.amount_minor + NEW.amount_minor"
+REFUND_GUARD = "payments_refund_within_charge"
+REFUNDS_EXCEED = (
+    "NEW.kind = 'refund' AND (SELECT parent.amount_minor + NEW.amount_minor"
     " + COALESCE((SELECT SUM(other.amount_minor) FROM payments AS other"
     " WHERE other.parent_id = NEW.parent_id AND other.kind = 'refund'), 0)"
-    " FROM payments AS parent WHERE parent.id = NEW.parent_id) < 0 "
-    "BEGIN SELECT RAISE(ABORT, 'refunds exceed their charge'); END"
+    " FROM payments AS parent WHERE parent.id = NEW.parent_id) < 0"
+)
+SQLITE_GUARD = (
+    (
+        f"CREATE TRIGGER {REFUND_GUARD} BEFORE INSERT ON payments FOR EACH ROW"
+        f" WHEN {REFUNDS_EXCEED} BEGIN SELECT RAISE(ABORT, 'refunds exceed their charge'); END"
+    ),
+)
+# Two refunds at once would each miss the other's row, so their charge is locked first.
+POSTGRESQL_GUARD = (
+    (
+        f"CREATE FUNCTION {REFUND_GUARD}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+        "PERFORM 1 FROM payments WHERE id = NEW.parent_id FOR UPDATE; "
+        f"IF {REFUNDS_EXCEED} THEN RAISE EXCEPTION 'refunds exceed their charge'"
+        " USING ERRCODE = '23000'; END IF; RETURN NEW; END$$"
+    ),
+    (
+        f"CREATE TRIGGER {REFUND_GUARD} BEFORE INSERT ON payments"
+        f" FOR EACH ROW EXECUTE FUNCTION {REFUND_GUARD}()"
+    ),
 )
 
 ADDED = {
@@ -50,14 +68,17 @@ def upgrade() -> None:
         postgresql_where=ALIVE,
     )
     _create_rate_hits()
-    if bind.dialect.name == "sqlite":
-        op.execute(REFUND_TRIGGER)
+    for statement in SQLITE_GUARD if bind.dialect.name == "sqlite" else POSTGRESQL_GUARD:
+        op.execute(statement)
 
 
 def downgrade() -> None:
     """Take everything back."""
     if op.get_bind().dialect.name == "sqlite":
-        op.execute("DROP TRIGGER payments_refund_within_charge")
+        op.execute(f"DROP TRIGGER {REFUND_GUARD}")
+    else:
+        op.execute(f"DROP TRIGGER {REFUND_GUARD} ON payments")
+        op.execute(f"DROP FUNCTION {REFUND_GUARD}()")
     op.drop_table("rate_hits")
     op.drop_index("uq_api_keys_live_slot", table_name="api_keys")
     for table, columns in ADDED.items():
