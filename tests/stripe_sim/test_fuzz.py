@@ -59,7 +59,7 @@ def test_a_refused_request_changes_nothing(data: st.DataObject) -> None:
 
 
 @pytest.mark.nightly
-@settings(deadline=None, max_examples=3_000, suppress_health_check=slow)
+@settings(deadline=None, max_examples=1_500, suppress_health_check=slow)
 @given(st.data())
 def test_a_refused_request_changes_nothing_in_the_long_run(data: st.DataObject) -> None:
     """The same, for hours of requests."""
