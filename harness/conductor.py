@@ -64,7 +64,7 @@ class Conductor:
             undo.enter_context(_alone_in(self.settings.report))
             prepare_folder(self.settings.report)
             undo.callback(self._merge)
-            self._up = undo.enter_context(running(source, self.plan.seed))
+            self._up = undo.enter_context(running(source, self.plan.seed, self.settings.database))
             self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
             self._ground = Ground.open(self.plan, "preflight")
             undo.callback(self._ground.close)

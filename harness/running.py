@@ -41,8 +41,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(source: TargetSource, seed: int) -> Iterator[Running]:
+def running(source: TargetSource, seed: int, database: str = "sqlite") -> Iterator[Running]:
     """Start what the profile says is to be started, and stop it afterwards.
+
+    `database` is what the reference's own stack is to use (`StackOptions`); others have their own.
 
     Refuses production before anything is sent. Raises `StackError` where something does not start
     and `TargetUnreachable` where nothing answers in the end.
@@ -51,7 +53,7 @@ def running(source: TargetSource, seed: int) -> Iterator[Running]:
     refuse_production(profile, os.environ)
     with contextlib.ExitStack() as undo:
         if profile.target.stack:
-            stack = undo.enter_context(Stack(StackOptions(seed=seed)))
+            stack = undo.enter_context(Stack(StackOptions(seed=seed, database=database)))
             up = Running(stack.environment(), stack.dead)
         elif profile.target.start:
             beside = undo.enter_context(companion(source.file, dict(os.environ), seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,7 +26,8 @@ class RunSettings(BaseSettings):
 
     Each field is also read from the environment (`BILLING_HARNESS_SEED`, …; several suites with
     commas between); an option wins.
-    `workers` of 0 runs the tests in this process. `seed` of None draws one.
+    `workers` of 0 runs the tests in this process. `seed` of None draws one. `database` is that of
+    the reference service, where the run starts it.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class RunSettings(BaseSettings):
     suites: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    database: Literal["sqlite", "postgres"] = "sqlite"
     report: Path = Path("reports/latest")
     json_file: Path | None = None
 

@@ -56,6 +56,14 @@ def run(
         typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
     ] = None,
     seed: _Seed = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="The reference service's database: sqlite, or postgres (a server of its own).",
+            metavar="KIND",
+            show_default="sqlite",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
@@ -78,6 +86,7 @@ def run(
         suites=tuple(suite) if suite else None,
         workers=workers,
         seed=seed,
+        database=database,
         report=report,
         json_file=json_file,
     )

@@ -26,6 +26,12 @@ def up(
     stripe_port: Annotated[
         int, typer.Option(help="The Stripe simulator's port; 0 takes a free one.", metavar="PORT")
     ] = 0,
+    database: Annotated[
+        str,
+        typer.Option(
+            help="sqlite, postgres (a server of its own), or a PostgreSQL URL.", metavar="KIND"
+        ),
+    ] = "sqlite",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -39,7 +45,9 @@ def up(
     stack and open nothing else.
     """
     chosen = new_seed() if seed is None else seed
-    options = StackOptions(billing_port=port, stripe_port=stripe_port, seed=chosen)
+    options = StackOptions(
+        billing_port=port, stripe_port=stripe_port, seed=chosen, database=database
+    )
     if not as_json:
         errors.print("starting the stack …", style="dim")
     with Stack(options) as stack:

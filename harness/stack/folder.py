@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATABASE_FILE = "billing.sqlite3"
+POSTGRES_FOLDER = "postgres"
 LOCK_FILE = "stack.lock"
 
 
@@ -46,6 +47,7 @@ def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
         for pattern in ("*.log", f"{DATABASE_FILE}*"):
             for leftover in folder.glob(pattern):
                 leftover.unlink()
+        shutil.rmtree(folder / POSTGRES_FOLDER, ignore_errors=True)
         try:
             yield folder
         except StackError:

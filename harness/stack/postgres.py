@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness.errors import StackError
+from harness.stack.folder import POSTGRES_FOLDER
 from harness.stack.postgres_main import UNPRIVILEGED, USER
 from harness.stack.process import Child
 
@@ -79,7 +80,7 @@ class PostgresServer:
         # Short, for a socket's path has some hundred bytes.
         self._sockets = Path(tempfile.mkdtemp(prefix="pg-"))
         self._undo.callback(shutil.rmtree, self._sockets, ignore_errors=True)
-        data = (self._sockets if os.geteuid() == 0 else self._folder) / "postgres"
+        data = (self._sockets if os.geteuid() == 0 else self._folder) / POSTGRES_FOLDER
         if os.geteuid() == 0:
             nobody = pwd.getpwnam(UNPRIVILEGED)
             os.chown(self._sockets, nobody.pw_uid, nobody.pw_gid)
@@ -87,7 +88,8 @@ class PostgresServer:
         self.child = Child(
             "postgres",
             [*argv, str(self._sockets), *self._settings],
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C"},
+            # The user's own PGDATA, PGPORT and the like are none of this server's business.
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
             log=self._folder / "postgres.log",
         )
         self._undo.callback(self.child.stop)

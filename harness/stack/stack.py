@@ -19,6 +19,7 @@ from harness.errors import StackError
 from harness.stack.addresses import Addresses
 from harness.stack.folder import DATABASE_FILE, stack_folder
 from harness.stack.ports import reserve, url_of
+from harness.stack.postgres import PostgresServer
 from harness.stack.process import Child, DeadChild
 from harness.stack.webhook import make_endpoint
 
@@ -43,7 +44,8 @@ def _module(name: str) -> tuple[str, ...]:
 class StackOptions:
     """What a stack is made of. A port of 0 takes any free one.
 
-    `database` is ``sqlite`` (a file in the folder) or the URL of a PostgreSQL database. `folder` is
+    `database` is ``sqlite`` (a file in the folder), ``postgres`` (a server of the stack's own, from
+    the extra of that name) or the URL of a PostgreSQL database. `folder` is
     a temporary one where None, removed at the end unless `keep`. `seed` decides the ids that the
     simulator makes. `workers` processes share the service's port. `billing_env` adds to the
     service's environment, or overrides it. `deadline_s` bounds each step of the start.
@@ -104,8 +106,9 @@ class Stack:
         billing = undo.enter_context(reserve(options.billing_port, "the billing service"))
         stripe_url, billing_url = url_of(stripe), url_of(billing)
         keys = _Keys()
-        database_url = _database_url(options.database, self._folder)
-        env = {**_service_environment(keys, database_url, stripe_url), **options.billing_env}
+        database_url = self._database()
+        env = _service_environment(keys, database_url, stripe_url)
+        env |= {"BILLING_FAILPOINT_FOLDER": str(self._folder), **options.billing_env}
 
         seed = ("--seed", str(options.seed))
         simulator = self._serve("stripe", options.stripe_program, {}, stripe, seed)
@@ -128,6 +131,16 @@ class Stack:
             database_url=database_url,
             folder=str(self._folder),
         )
+
+    def _database(self) -> str:
+        """Return the SQLAlchemy URL of the stack's database; start its server if it has one."""
+        if self.options.database == "postgres":
+            server = PostgresServer(self._folder, deadline_s=self.options.deadline_s)
+            self._undo.enter_context(server)
+            self._children.append(server.child)
+            server.execute("CREATE DATABASE billing")
+            return server.url("billing")
+        return _database_url(self.options.database, self._folder)
 
     def _start_workers(self, listener: socket.socket, env: Mapping[str, str]) -> None:
         """Start the service's processes on one socket; return when it is ready and all live."""
@@ -204,6 +217,6 @@ def _database_url(database: str, folder: Path) -> str:
     if database.startswith("postgresql"):
         return database
     raise StackError(
-        "the database is neither `sqlite` nor a PostgreSQL URL",
-        hint="Say `sqlite`, or give a URL such as postgresql+psycopg://user@host/name.",
+        "the database is neither `sqlite` nor `postgres` nor a PostgreSQL URL",
+        hint="Say `sqlite` or `postgres`, or give a URL such as postgresql+psycopg://user@host/name.",
     )

@@ -1,4 +1,7 @@
-"""Runs a stack until its standard input ends: what `up` does, to be killed. `real` or `standin`."""
+"""Runs a stack until its standard input ends: what `up` does, to be killed.
+
+The argument is `real`, `postgres` or `standin`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from tests.stack.processes import STANDIN_PROGRAM
 
 if __name__ == "__main__":
     standins = StackOptions(stripe_program=STANDIN_PROGRAM, billing_program=STANDIN_PROGRAM)
-    with Stack(StackOptions() if sys.argv[1] == "real" else standins) as stack:
+    real = StackOptions(database="postgres" if sys.argv[1] == "postgres" else "sqlite")
+    with Stack(standins if sys.argv[1] == "standin" else real) as stack:
         print(stack.addresses.to_json(), flush=True)  # noqa: T201 - what it is for
         sys.stdin.read()
