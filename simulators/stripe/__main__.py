@@ -39,11 +39,26 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_place(serve)
+    _add_behaviour(serve)
+    add_fault_commands(commands)
+    return parser
+
+
+def _add_place(serve: argparse.ArgumentParser) -> None:
+    """Add where it serves, and where it keeps what it knows."""
     where = serve.add_mutually_exclusive_group()
     where.add_argument("--port", type=int, default=12111, help="0 takes a free one (12111)")
     where.add_argument("--fd", type=int, help="a listening socket inherited from the parent")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     serve.add_argument("--seed", type=int, help="makes ids repeatable; drawn and told if absent")
+    serve.add_argument(
+        "--store", type=Path, metavar="FILE", help="keep the account in a file, also when killed"
+    )
+
+
+def _add_behaviour(serve: argparse.ArgumentParser) -> None:
+    """Add how the account behaves."""
     serve.add_argument(
         "--clock", choices=["running", "still"], default="running", help="how virtual time goes"
     )
@@ -73,9 +88,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="how long a receiver may take to answer (20)",
     )
     serve.add_argument(
-        "--store", type=Path, metavar="FILE", help="keep the account in a file, also when killed"
-    )
-    serve.add_argument(
         "--api-version",
         default=NEWEST,
         choices=sorted(SUPPORTED),
@@ -88,8 +100,6 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--faults", type=Path, metavar="FILE", help="faults in force from the start, as JSON"
     )
-    add_fault_commands(commands)
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
