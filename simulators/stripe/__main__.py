@@ -45,35 +45,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_behaviour(serve: argparse.ArgumentParser) -> None:
-    """Add the options that say how the account behaves."""
-
-
-
-def _add_place(serve: argparse.ArgumentParser) -> None:
-    """Add where it serves, and where it keeps what it knows."""
-    where = serve.add_mutually_exclusive_group()
-    where.add_argument("--port", type=int, default=12111, help="0 takes a free one (12111)")
-    where.add_argument("--fd", type=int, help="a listening socket inherited from the parent")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--seed", type=int, help="makes ids repeatable; drawn and told if absent")
-    serve.add_argument(
-        "--store", type=Path, metavar="FILE", help="keep the account in a file, also when killed"
-    )
-
-
-def _add_behaviour(serve: argparse.ArgumentParser) -> None:
-    """Add how the account behaves."""
-    _add_behaviour(serve)
-    add_fault_commands(commands)
-    return parser
-
-
-def _add_behaviour(serve: argparse.ArgumentParser) -> None:
-    """Add the options that say how the account behaves."""
-
-
-
 def _add_place(serve: argparse.ArgumentParser) -> None:
     """Add where it serves, and where it keeps what it knows."""
     where = serve.add_mutually_exclusive_group()
