@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,6 @@ from tests.billing.story import Survivor, add_card, sign_up, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.billing.conftest import Bench
     from tests.billing.databases import Databases
@@ -161,6 +161,12 @@ def test_an_unknown_place_is_refused(crashing: Survivor) -> None:
     body = {"name": "no.such.place", "action": "kill"}
     reply = crashing.send("POST", "/test/failpoints", body)
     assert (reply.status_code, reply.json()["code"]) == (422, "unknown_failpoint")
+
+
+def test_the_readme_lists_every_place() -> None:
+    """Whoever writes a test of crashes finds each name in the README."""
+    readme = (Path(failpoints.__file__).parent / "README.md").read_text()
+    assert [name for name in failpoints.PLACES if f"`{name}`" not in readme] == []
 
 
 def test_failpoints_refuse_production(bench: Bench) -> None:
