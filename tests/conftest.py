@@ -1,4 +1,9 @@
-"""How Hypothesis searches: the same examples in every `make test`, new and more ones at night."""
+"""What holds for all tests: how Hypothesis searches, and that Ctrl-C means something.
+
+Hypothesis tries the same examples in every `make test`, new and more ones at night.
+"""
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -10,3 +15,8 @@ settings.register_profile(
     "nightly", parent=settings.get_profile("everyday"), derandomize=False, print_blob=True
 )
 settings.load_profile("everyday")
+
+# A shell starts its background jobs with SIGINT ignored, which every process started by a test
+# would inherit; with a handler set here, they start with the default.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
