@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -47,7 +48,16 @@ class Herd:
             text=True,
             bufsize=1,
         )
-        self.alive: list[int] = []
+        # By a descriptor of the process: its number may be a stranger's once it has died.
+        self._living: dict[int, int] = {}
+
+    @property
+    def alive(self) -> list[int]:
+        """Give the process ids of those that live."""
+        for pid, descriptor in list(self._living.items()):
+            if select.select([descriptor], [], [], 0)[0]:
+                os.close(self._living.pop(pid))
+        return list(self._living)
 
     def spawn(self) -> int:
         """Start one more process; return once it serves."""
@@ -56,36 +66,26 @@ class Herd:
         assert stdout is not None
         stdin.write("fork\n")
         pid = int(stdout.readline())
+        self._living[pid] = os.pidfd_open(pid)
         log = self._folder / f"serving-{next(self._numbers)}.log"
         deadline = time.monotonic() + _DEADLINE_S
         while not (log.exists() and '"ready": true' in log.read_text()):
+            assert pid in self.alive, f"died at its start:\n{log.read_text()[-3000:]}"
             assert time.monotonic() < deadline, f"never ready:\n{log.read_text()[-3000:]}"
             time.sleep(0.005)
-        self.alive.append(pid)
         return pid
 
     def kill(self, pid: int) -> None:
-        """Kill one, if it still lives."""
+        """Kill one, if it still lives; return once it is dead."""
+        if (descriptor := self._living.get(pid)) is None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self.alive.remove(pid)
-
-    def wait_for_a_death(self) -> None:
-        """Return once one of the processes has died by itself; its place is free then."""
-        deadline = time.monotonic() + _DEADLINE_S
-        while time.monotonic() < deadline:
-            for pid in self.alive:
-                try:
-                    os.kill(pid, 0)
-                except ProcessLookupError:
-                    self.alive.remove(pid)
-                    return
-            time.sleep(0.005)
-        raise AssertionError("nobody died")
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], _DEADLINE_S)
 
     def close(self) -> None:
         """End them all."""
-        for pid in list(self.alive):
+        for pid in self.alive:
             self.kill(pid)
         self._zygote.communicate(timeout=_DEADLINE_S)
 

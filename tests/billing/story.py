@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ class Survivor:
         self.service = service
         self._herd = herd
         self.deaths = 0
+        self._has_spawned = bool(herd.alive)
         token = {"X-Test-Control-Token": service.env["BILLING_TEST_CONTROL_TOKEN"]}
         self._http = httpx.Client(base_url=service.url, timeout=5, trust_env=False)
         self._controls = httpx.Client(
@@ -32,14 +32,10 @@ class Survivor:
 
     def ensure_alive(self) -> None:
         """Replace the one process if it has died."""
-        for pid in list(self._herd.alive):
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                self._herd.alive.remove(pid)
-                self.deaths += 1
         if not self._herd.alive:
+            self.deaths += self._has_spawned
             self._herd.spawn()
+            self._has_spawned = True
 
     def send(
         self, method: str, path: str, json: object = None, *, key: str = "", **headers: str
