@@ -60,8 +60,9 @@ FAULTS = {
     "charged-twice": Fault(
         "e2e",
         "stripe_gateway/charges.py",
-        ASKED,
-        f"({ASKED.replace('order.key', 'order.attempt_id')}, {ASKED})[1]",
+        f"{ASKED})\n        return read(facts.intent, made)",
+        f"({ASKED.replace('order.key', 'order.attempt_id')}, {ASKED})[1])\n"
+        "        return read(facts.intent, made)",
         "record_usage",
         2900,
         "charged again for usage",

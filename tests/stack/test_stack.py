@@ -43,6 +43,7 @@ def test_the_service_gets_its_settings_by_environment_alone(
         assert {name: value for name, value in env.items() if name.startswith("BILLING_")} == {
             "BILLING_ENVIRONMENT": "test",
             "BILLING_EXTRA": "yes",
+            "BILLING_FAILPOINT_FOLDER": addresses.folder,
             "BILLING_DATABASE_URL": addresses.database_url,
             "BILLING_STRIPE_API_BASE": addresses.stripe_url,
             "BILLING_STRIPE_API_KEY": addresses.stripe_api_key,
