@@ -80,7 +80,7 @@ class Caller:
         yield 0.0
         for attempt in range(1, self.settings.stripe_tries):
             # Jitter spreads retries; it decides nothing that a test would need to repeat.
-            yield _PAUSE_S * 2 ** (attempt - 1) * (0.5 + random.random() / 2)  # noqa: S311
+            yield _PAUSE_S * 2 ** (attempt - 1) * (0.5 + random.random() / 2)  # noqa: S311 - jitter
 
 
 def read(reader: Callable[[U], T], answer: U) -> T:

@@ -74,7 +74,7 @@ class Cashier:
         with _verdict():
             card = self._v1.payment_methods.attach(token, {"customer": customer}).id
             settings = {"invoice_settings": {"default_payment_method": card}}
-            self._v1.customers.update(customer, settings)  # type: ignore[arg-type]
+            self._v1.customers.update(customer, settings)  # type: ignore[arg-type]  # plain data
             return card
 
     def charge(self, customer: str, parcel: sqlite3.Row) -> Taken:
