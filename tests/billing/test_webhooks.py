@@ -129,6 +129,7 @@ def test_an_event_about_nothing_that_stripe_has_is_put_aside(service: Service) -
     assert (row["state"], row["reason"]) == ("ignored", "not_at_stripe")
 
 
+@pytest.mark.nightly
 def test_an_event_of_an_unknown_customer_is_kept(service: Service) -> None:
     """A customer of Stripe's that is not known here may become known; the event waits."""
     v1 = service.simulator.official().v1
