@@ -72,7 +72,7 @@ def page(session: Session, listing: Listing, customer_id: str, query: PageQuery)
 def _filter(listing: Listing, text: str) -> tuple[InstrumentedAttribute[Any], str]:
     name, colon, value = text.partition(":")
     column = listing.filters.get(name)
-    if not colon or column is None:
+    if not colon or column is None or "\0" in value:
         raise _invalid("filter must be field:value, of " + ", ".join(sorted(listing.filters)))
     return column, value
 

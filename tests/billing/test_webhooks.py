@@ -129,14 +129,21 @@ def test_an_event_about_nothing_that_stripe_has_is_put_aside(service: Service) -
     assert (row["state"], row["reason"]) == ("ignored", "not_at_stripe")
 
 
-@pytest.mark.nightly
 def test_an_event_of_an_unknown_customer_is_kept(service: Service) -> None:
     """A customer of Stripe's that is not known here may become known; the event waits."""
     v1 = service.simulator.official().v1
     stranger = v1.customers.create({"email": "stranger@example.com"})
     v1.payment_methods.attach("pm_card_visa", {"customer": stranger.id})
     card = v1.payment_methods.list({"customer": stranger.id}).data[0].id
-    price = v1.prices.list({"limit": 1}).data[0].id
+    product = v1.products.create({"name": "Of a stranger"})
+    price = v1.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": 100,
+            "recurring": {"interval": "month"},
+        }
+    ).id
     made = v1.subscriptions.create(
         {"customer": stranger.id, "items": [{"price": price}], "default_payment_method": card}
     )

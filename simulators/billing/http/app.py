@@ -80,7 +80,7 @@ def create_app(core: Core) -> FastAPI:
     errors.install(app)
     app.add_middleware(Gate)
     app.add_middleware(Door)
-    complete(app.openapi(), core.settings)
+    app.state.places = errors.places(complete(app.openapi(), core.settings))
     return app
 
 

@@ -71,13 +71,24 @@ class Door:
             )
 
     async def _admit(self, scope: Scope, receive: Receive, send: _Seen) -> None:
+        if "\0" in scope["path"]:
+            # No id has one, and PostgreSQL takes none in a query.
+            refusal = document(404, "not_found", "There is nothing here by that name.")
+            await refusal(scope, receive, send)
+            return
         is_webhook = scope["path"] == WEBHOOK_PATH
         body = await _body(receive, WEBHOOK_BODY_MAX if is_webhook else BODY_MAX)
         if body is None:
             refusal = document(413, "body_too_large", "The body is too large.")
             await refusal(scope, receive, send)
             return
-        if not is_webhook and (_has_card(body) or _has_card_header(scope)):
+        try:
+            has_card = not is_webhook and (_has_card(body) or _has_card_header(scope))
+        except _RepeatedNameError:
+            refusal = document(400, "malformed_json", "A name stands twice in one object.")
+            await refusal(scope, receive, send)
+            return
+        if has_card:
             scope["state"]["code"] = "raw_card_data_rejected"
             refusal = document(
                 422,
@@ -135,11 +146,22 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+class _RepeatedNameError(Exception):
+    """An object has a name twice: what one reader checks, another need not see."""
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedNameError
+    return found
+
+
 def _has_card(body: bytes) -> bool:
     if not body:
         return False
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(body, object_pairs_hook=_unrepeated)
     except (ValueError, RecursionError):
         return any(_is_card(text) for text in [body.decode("latin-1")])
     return any(_leaves(parsed))

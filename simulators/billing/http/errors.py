@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from simulators.billing.problems import Problem
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
@@ -98,8 +100,30 @@ async def _http(request: Request, error: Exception) -> Response:
         raise error
     code = _CODES.get(error.status_code, "bad_request")
     detail = HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _allowed(request)):
+        headers["Allow"] = ", ".join(methods)
     request_id = _request_id(request)
-    return document(error.status_code, code, detail, request_id=request_id, headers=error.headers)
+    return document(error.status_code, code, detail, request_id=request_id, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Name every method of the path; a route by itself knows only its own."""
+    path = request.url.path
+    found: Mapping[str, tuple[re.Pattern[str], list[str]]] = request.app.state.places
+    if path in found:
+        return found[path][1]
+    return sorted(
+        {m for pattern, methods in found.values() if pattern.match(path) for m in methods}
+    )
+
+
+def places(document: Mapping[str, Any]) -> dict[str, tuple[re.Pattern[str], list[str]]]:
+    """Give the pattern and the methods of each documented path."""
+    return {
+        path: (compile_path(path)[0], sorted(method.upper() for method in item))
+        for path, item in document["paths"].items()
+    }
 
 
 async def _internal(request: Request, error: Exception) -> Response:

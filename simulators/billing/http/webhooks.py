@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["webhooks"])
 log = structlog.get_logger("billing.webhooks")
 
-_STRING = {"type": "string", "minLength": 1, "maxLength": 255}
-_OBJECT = {"type": "object", "required": ["id"], "properties": {"id": _STRING}}
-_DATA = {"type": "object", "required": ["object"], "properties": {"object": _OBJECT}}
+_IS_WORD = re.compile(r"[!-~]{1,255}")
+_WORD = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
 _EVENT = {
     "type": "object",
     "description": "An event of Stripe's; only its type and the id of its object are read.",
     "required": ["id", "type", "data"],
-    "properties": {"id": _STRING, "type": _STRING, "data": _DATA},
+    "properties": {
+        "id": _WORD,
+        "type": _WORD,
+        "data": {
+            "type": "object",
+            "required": ["object"],
+            "properties": {"object": {"type": "object"}},
+        },
+    },
 }
 _SIGNATURE = {
     "name": "Stripe-Signature",
@@ -110,11 +118,14 @@ def verify(settings: Settings, body: bytes, header: str | None) -> None:
 
 
 def _event(body: bytes) -> dict[str, Any]:
+    """Read an event. Not every object has an id (`invoice.upcoming`), only those we act on must."""
     try:
         event = json.loads(body)
-        if isinstance(event["id"], str) and isinstance(event["type"], str):
-            # An event without an object is none.
-            str(event["data"]["object"]["id"])
+        about = event["data"]["object"]
+        words = [event["id"], event["type"]]
+        if event["type"] in HANDLERS:
+            words.append(about["id"])
+        if isinstance(about, dict) and all(_IS_WORD.fullmatch(word) for word in words):
             return dict(event)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
