@@ -48,7 +48,8 @@ class StackOptions:
     the extra of that name) or the URL of a PostgreSQL database. `folder` is
     a temporary one where None, removed at the end unless `keep`. `seed` decides the ids that the
     simulator makes. `workers` processes share the service's port. `billing_env` adds to the
-    service's environment, or overrides it. `deadline_s` bounds each step of the start.
+    service's environment, or overrides it. `defects` are mistakes that the service is to make on
+    purpose. `deadline_s` bounds each step of the start.
     """
 
     database: str = "sqlite"
@@ -59,6 +60,7 @@ class StackOptions:
     workers: int = 1
     seed: int = 0
     billing_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    defects: tuple[str, ...] = ()
     deadline_s: float = 30.0
     stripe_program: tuple[str, ...] = field(default_factory=lambda: _module("simulators.stripe"))
     billing_program: tuple[str, ...] = field(default_factory=lambda: _module("simulators.billing"))
@@ -147,7 +149,8 @@ class Stack:
         program = self.options.billing_program
         url = url_of(listener)
         names = [f"billing-{number}" for number in range(1, self.options.workers + 1)]
-        workers = [self._serve(name, program, env, listener) for name in names]
+        broken = tuple(part for name in self.options.defects for part in ("--defect", name))
+        workers = [self._serve(name, program, env, listener, broken) for name in names]
         for worker in workers:
             self._undo.callback(worker.let_go)  # at the end all are told before any is waited for
         listener.close()

@@ -1,4 +1,4 @@
-"""`python -m simulators.billing serve | migrate | reconcile`; the rest is in the environment."""
+"""`python -m simulators.billing COMMAND`; the rest of the settings is in the environment."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ _CANNOT_RUN = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; give the exit status: 0, 1 where something is left, 2 when it cannot run."""
     options = _parser().parse_args(arguments)
+    if options.command == "defects":
+        return _list_defects()
     try:
         settings = load_settings()
         logs.configure(settings.log_level)
@@ -54,7 +56,27 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from simulators.billing import serving
 
     core = serving.build_core(settings)
-    serving.serve(core, serving.listening_socket(options.host, options.port, options.fd))
+    listener = serving.listening_socket(options.host, options.port, options.fd)
+    if not options.defect:
+        serving.serve(core, listener)
+        return 0
+    from simulators.billing import defects
+
+    try:
+        with defects.switched_on(options.defect, settings, core.database) as overlay:
+            serving.serve(core, listener, overlay.install)
+    except defects.UnknownDefectError as error:
+        sys.stderr.write(f"{error}\n")
+        return _CANNOT_RUN
+    return 0
+
+
+def _list_defects() -> int:
+    """Print each defect with what it declares, as a line of JSON."""
+    from simulators.billing.defects import DEFECTS
+
+    for each in DEFECTS.values():
+        sys.stdout.write(json.dumps(each.to_data()) + "\n")
     return 0
 
 
@@ -75,11 +97,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the database to the newest revision")
     commands.add_parser("reconcile", help="compare with Stripe once; 1 if something is left")
+    commands.add_parser("defects", help="list the mistakes that `serve --defect` can make")
     serve = commands.add_parser("serve", help="serve the API")
     serve.add_argument("--host", default="127.0.0.1")
     place = serve.add_mutually_exclusive_group()
     place.add_argument("--port", type=int, default=8080, help="0 takes a free one")
     place.add_argument("--fd", type=int, help="a bound and listening socket to inherit")
+    serve.add_argument(
+        "--defect",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="make this mistake on purpose; may be given several times, never in production",
+    )
     return parser
 
 

@@ -30,13 +30,16 @@ def _signs(settings: Settings, database_marker: str | None) -> Iterator[str]:
         yield "the database's marker"
 
 
-def refuse_test_controls_in_production(settings: Settings, database_marker: str | None) -> None:
-    """Raise `ProductionRefusedError` if test controls are set up where a sign says production."""
-    if settings.test_control_token is None:
-        return
+def refuse_in_production(what: str, settings: Settings, database_marker: str | None) -> None:
+    """Raise `ProductionRefusedError` if a sign says production: `what` must never run there."""
     if signs := production_signs(settings, database_marker):
         raise ProductionRefusedError(
-            "production_environment: BILLING_TEST_CONTROL_TOKEN is set, but this is production by "
+            f"production_environment: {what} was asked for, but this is production by "
             + ", ".join(signs)
-            + "; unset the token"
         )
+
+
+def refuse_test_controls_in_production(settings: Settings, database_marker: str | None) -> None:
+    """Raise `ProductionRefusedError` if test controls are set up where a sign says production."""
+    if settings.test_control_token is not None:
+        refuse_in_production("BILLING_TEST_CONTROL_TOKEN", settings, database_marker)

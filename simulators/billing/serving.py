@@ -23,7 +23,9 @@ from simulators.billing.storage.database import Database
 from simulators.billing.stripe_gateway.gateway import StripeGateway
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
 
     from simulators.billing.settings import Settings
 
@@ -61,10 +63,18 @@ def listening_socket(host: str, port: int, fd: int | None) -> socket.socket:
     return found
 
 
-def serve(core: Core, sock: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; returns when everything has stopped."""
+def serve(
+    core: Core, sock: socket.socket, prepare: Callable[[FastAPI], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; returns when everything has stopped.
+
+    `prepare` is handed the application before it serves.
+    """
+    app = create_app(core)
+    if prepare:
+        prepare(app)
     config = uvicorn.Config(
-        create_app(core),
+        app,
         log_config=None,
         access_log=False,
         # Forwarded headers are believed from configured proxies alone; uvicorn trusts loopback.
