@@ -25,6 +25,7 @@ _HIT = text(
     "INSERT INTO rate_hits (subject, at, hits) VALUES (:subject, :now, 1)"
     " ON CONFLICT (subject, at) DO UPDATE SET hits = rate_hits.hits + 1"
 )
+_UNLIMITED = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Limiter:
             "unverified-webhooks", settings.limit_unverified_webhooks, settings
         )
         self._verified = _policy("webhooks", settings.limit_verified_webhooks, settings)
+        self._readiness = _policy("readiness", _UNLIMITED, settings)
 
     def request(self, customer_id: str, slot: int) -> Allowance:
         """Count a request by a key; a key that replaces another inherits its place and count."""
@@ -105,6 +107,10 @@ class Limiter:
         if is_verified:
             return self._take(self._verified, self._of_address("verified", address))
         return self._take(self._unverified, self._of_address("unverified", address))
+
+    def readiness(self) -> None:
+        """Count a look at readiness: a row that is committed is proof that rows can be."""
+        self._take(self._readiness, "readiness")
 
     def _of_address(self, kind: str, address: str) -> str:
         # An address is personal data; only whether it is the same one counts.

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     free_coupons: Annotated[tuple[str, ...], NoDecode] = ()
     follow_up_days: Annotated[tuple[int, ...], NoDecode] = (1, 3, 7, 14)
 
+    body_deadline_s: float = Field(default=10.0, gt=0)
     limit_window_s: int = Field(default=3600, ge=1)
     limit_requests: int = Field(default=500, ge=1)
     limit_operator_requests: int = Field(default=100_000, ge=1)

@@ -63,7 +63,12 @@ _LINKS: dict[str, tuple[tuple[str, dict[str, str], dict[str, str] | None], ...]]
     ),
 }
 
-_EVERYWHERE = {400: ("malformed_json",), 413: ("body_too_large",), 422: ("validation_failed",)}
+_EVERYWHERE = {
+    400: ("malformed_json",),
+    408: ("request_timeout",),
+    413: ("body_too_large",),
+    422: ("validation_failed",),
+}
 _POST = {409: ("idempotency_key_in_flight",), 422: ("idempotency_key_reused",)}
 _KEYED = {401: ("unauthenticated",), 404: ("not_found",), 429: ("rate_limited",)}
 

@@ -5,6 +5,7 @@ Plain ASGI, so that a refused body never reaches a parser, a record or a log.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -77,7 +78,13 @@ class Door:
             await refusal(scope, receive, send)
             return
         is_webhook = scope["path"] == WEBHOOK_PATH
-        body = await _body(receive, WEBHOOK_BODY_MAX if is_webhook else BODY_MAX)
+        deadline_s = scope["app"].state.core.settings.body_deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                body = await _body(receive, WEBHOOK_BODY_MAX if is_webhook else BODY_MAX)
+        except TimeoutError:
+            await _cut_off(scope, receive, send)
+            return
         if body is None:
             refusal = document(413, "body_too_large", "The body is too large.")
             await refusal(scope, receive, send)
@@ -99,6 +106,19 @@ class Door:
             await refusal(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
+
+
+async def _cut_off(scope: Scope, receive: Receive, send: _Seen) -> None:
+    """Refuse a body that did not come whole and in time; the connection ends with the answer."""
+    scope["state"]["code"] = "request_timeout"
+    refusal = document(
+        408,
+        "request_timeout",
+        "The body did not arrive whole and in time.",
+        request_id=send.request_id,
+        headers={"Connection": "close"},
+    )
+    await refusal(scope, receive, send)
 
 
 class _Seen:
@@ -123,11 +143,16 @@ def _request_id(scope: Scope) -> str:
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
-    """Read the whole body; None if it is larger than the limit."""
+    """Read the whole body; None if it is larger than the limit.
+
+    Raises TimeoutError if the sender has gone away: half a body can look like a whole one.
+    """
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise TimeoutError
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse
 
 from simulators.billing.http import models
-from simulators.billing.http.auth import core_of
+from simulators.billing.http.auth import core_of, limiter_of
 from simulators.billing.http.documented import refusals
 from simulators.billing.problems import Unsettled
 from simulators.billing.storage.migrate import is_at_head
@@ -27,11 +27,11 @@ async def health() -> Response:
     responses=refusals({503: ("not_ready",)}, keyed=False),
 )
 def ready(request: Request) -> Response:
-    """Say whether the database is there and at the newest revision."""
+    """Say whether the database is there, at the newest revision, and takes what is written."""
     try:
-        at_head = is_at_head(core_of(request).database.engine)
+        if not is_at_head(core_of(request).database.engine):
+            raise Unsettled("not_ready", "The database is not at the newest revision.")
+        limiter_of(request).readiness()
     except SQLAlchemyError as error:
-        raise Unsettled("not_ready", "The database cannot be reached.") from error
-    if not at_head:
-        raise Unsettled("not_ready", "The database is not at the newest revision.")
+        raise Unsettled("not_ready", "The database cannot be written.") from error
     return JSONResponse({"status": "ready"})

@@ -67,7 +67,7 @@ def begin(core: Core, customer_id: str, quantity: int) -> Start | InFlight:
     now = core.clock.now()
     with core.database.write("subscription.record") as session:
         customer = locked_customer(session, customer_id)
-        if customer is None:
+        if customer is None or customer.closed_at is not None:
             raise not_found()
         living = living_record(session, customer_id)
         if living is not None:

@@ -5,14 +5,21 @@ transactions are begun here by hand (the way the pysqlite dialect documents) and
 `BEGIN IMMEDIATE`: one writer at a time. On PostgreSQL readers are REPEATABLE READ and writers READ
 COMMITTED with locks: the customer's row (`SELECT … FOR UPDATE`), or where the row to decide on may
 not be there yet, a name (`pg_advisory_xact_lock`). Names are taken before rows, in one order.
+
+SQLite itself lets nobody queue: who finds it locked sleeps, up to 100 ms at a time, and asks again.
+Writers of one process therefore wait for each other at a lock that wakes the next at once.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+import threading
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, create_engine, event, func, make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 from sqlalchemy.orm import Session
 
 from simulators.billing import failpoints
@@ -28,6 +35,11 @@ if TYPE_CHECKING:
 _LOCK_WAIT_S = 15
 _WRITER = "billing_writer"
 _READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_FILE = "billing_file"
+
+
+class DatabaseGoneError(SQLAlchemyError):
+    """The file of a SQLite database is not where it was opened: what is written would be lost."""
 
 
 class Database:
@@ -38,6 +50,7 @@ class Database:
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self.engine = self._engine.execution_options(**({} if self.is_sqlite else _READER))
         self.writers = self._engine.execution_options(**{_WRITER: True})
+        self._turn = _Turn() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -54,7 +67,12 @@ class Database:
         No other transaction that is `alone_with` one of the same names runs meanwhile. A `name`
         gives the transaction failpoints: before and after its commit.
         """
-        with Session(self.writers, expire_on_commit=False) as session, session.begin():
+        # The turn comes first: whoever waits for it holds no connection.
+        with (
+            self._turn,
+            Session(self.writers, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             if not self.is_sqlite:
                 for each in alone_with:
                     session.execute(
@@ -75,6 +93,20 @@ class Database:
     def dispose(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+class _Turn:
+    """One writer of this process at a time, each waiting no longer than SQLite would."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=_LOCK_WAIT_S):
+            raise DatabaseTimeoutError("no turn to write in time")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def locked_customer(session: Session, customer_id: str) -> Customer | None:
@@ -101,14 +133,28 @@ def _engine(url: str, connections: int) -> Engine:
     return engine
 
 
-def _configure_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None:
+def _configure_sqlite(connection: SqliteConnection, entry: ConnectionPoolEntry) -> None:
     # The driver must begin nothing by itself; _begin_sqlite does.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+    entry.info[_FILE] = path, _identity(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Tell one file from another of the same name; None if there is none, or none is needed."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # for each write, and a Path costs more than the call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:
     is_writer = connection.get_execution_options().get(_WRITER, False)
+    path, opened = connection.info[_FILE]
+    if is_writer and _identity(path) != opened:
+        raise DatabaseGoneError("the database's file was removed or replaced")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")

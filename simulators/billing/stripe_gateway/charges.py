@@ -45,11 +45,11 @@ class ChargeCalls:
             "limit": PAGE,
         }
 
-        def find() -> facts.Intent | None:
-            pages = (read(facts.intent, each) for each in listing(params).auto_paging_iter())
-            return next((each for each in pages if each.attempt_id == attempt_id), None)
+        def pick(page: stripe.ListObject[stripe.PaymentIntent]) -> facts.Intent | None:
+            found = (facts.intent(each) for each in page.auto_paging_iter())
+            return next((each for each in found if each.attempt_id == attempt_id), None)
 
-        return self._caller.call(find)
+        return self._caller.call(lambda: read(pick, listing(params)))
 
     def intent(self, payment_intent: str) -> facts.Intent:
         """Fetch a payment intent."""
@@ -72,38 +72,41 @@ class ChargeCalls:
             ),
         }
         made = self._caller.call(lambda: create(params, {"idempotency_key": order.key}))
-        return _completed(made, order.charge)
+        return read(lambda refund: _completed(refund, order.charge), made)
 
     def find_refund(self, charge: str, request_id: str) -> facts.Movement | None:
         """Look a refund up by its charge and metadata."""
         listing = self._caller.v1.refunds.list
 
-        def find() -> facts.Movement | None:
-            pages = listing({"charge": charge, "limit": PAGE}).auto_paging_iter()
-            mine = (e for e in pages if facts.our_id(e.metadata, "ledger_id") == request_id)
+        def pick(page: stripe.ListObject[stripe.Refund]) -> facts.Movement | None:
+            found = page.auto_paging_iter()
+            mine = (e for e in found if facts.our_id(e.metadata, "ledger_id") == request_id)
             return next((_completed(each, charge) for each in mine), None)
 
-        return self._caller.call(find)
+        params: stripe.params.RefundListParams = {"charge": charge, "limit": PAGE}
+        return self._caller.call(lambda: read(pick, listing(params)))
 
     def refunds_of(self, charge: str) -> Sequence[facts.Movement]:
         """List the refunds of a charge that went through, oldest first."""
         listing = self._caller.v1.refunds.list
 
-        def read_all() -> list[facts.Movement]:
-            pages = listing({"charge": charge, "limit": PAGE}).auto_paging_iter()
+        def movements(page: stripe.ListObject[stripe.Refund]) -> list[facts.Movement]:
             return [
                 facts.Movement(each.id, each.amount, each.currency, parent=charge)
-                for each in pages
+                for each in page.auto_paging_iter()
                 if each.status == "succeeded"
             ]
 
-        return self._caller.call(read_all)[::-1]
+        params: stripe.params.RefundListParams = {"charge": charge, "limit": PAGE}
+        return self._caller.call(lambda: read(movements, listing(params)))[::-1]
 
     def dispute(self, dispute_id: str) -> facts.Movement:
         """Fetch a dispute."""
         found = self._caller.call(lambda: self._caller.v1.disputes.retrieve(dispute_id))
-        charge = facts.required(found.charge)
-        return facts.Movement(found.id, found.amount, found.currency, parent=charge)
+        return read(
+            lambda d: facts.Movement(d.id, d.amount, d.currency, parent=facts.required(d.charge)),
+            found,
+        )
 
 
 def _completed(refund: stripe.Refund, charge: str) -> facts.Movement:

@@ -27,18 +27,19 @@ class CustomerCalls:
         if order.name:
             params["name"] = order.name
         create = self._caller.v1.customers.create
-        return self._caller.call(lambda: create(params, {"idempotency_key": order.key})).id
+        made = self._caller.call(lambda: create(params, {"idempotency_key": order.key}))
+        return read(facts.own_id, made)
 
     def find(self, customer_id: str, email: str) -> str | None:
         """Give the Stripe customer that carries our id, if an earlier try made one."""
         listing = self._caller.v1.customers.list
 
-        def look() -> str | None:
-            page = listing({"email": email, "limit": PAGE})
+        def pick(page: stripe.ListObject[stripe.Customer]) -> str | None:
             ids = ((facts.our_id(c.metadata, "customer_id"), c.id) for c in page.data)
             return next((theirs for ours, theirs in ids if ours == customer_id), None)
 
-        return self._caller.call(look)
+        params: stripe.params.CustomerListParams = {"email": email, "limit": PAGE}
+        return self._caller.call(lambda: read(pick, listing(params)))
 
     def delete(self, stripe_customer_id: str) -> None:
         """Delete a Stripe customer, which ends their subscriptions."""
@@ -53,7 +54,7 @@ class CustomerCalls:
                     {"type": "card", "card": {"token": token}}, {"idempotency_key": f"{key}:make"}
                 )
             )
-            token = made.id
+            token = read(facts.own_id, made)
         attached = self._caller.call(
             lambda: methods.attach(
                 token, {"customer": stripe_customer_id}, {"idempotency_key": f"{key}:attach"}

@@ -150,6 +150,11 @@ def identifier(value: object) -> str | None:
     return found
 
 
+def own_id(found: object) -> str:
+    """Give the id of an object that Stripe answered with."""
+    return required(getattr(found, "id", None))
+
+
 def required(value: object) -> str:
     """Give the id of an expandable field that Stripe always fills."""
     if (found := identifier(value)) is None:

@@ -58,24 +58,24 @@ class Listings:
         listing = self._caller.v1.customers.list
         params: stripe.params.CustomerListParams = {"created": {"gte": moment}, "limit": PAGE}
 
-        def read_all() -> list[CustomerSeen]:
+        def seen(page: stripe.ListObject[stripe.Customer]) -> list[CustomerSeen]:
             return [
                 CustomerSeen(each.id, facts.our_id(each.metadata, "customer_id"))
-                for each in listing(params).auto_paging_iter()
+                for each in page.auto_paging_iter()
             ]
 
-        return self._caller.call(read_all)
+        return self._caller.call(lambda: read(seen, listing(params)))
 
     def charges_since(self, moment: int) -> Sequence[ChargeSeen]:
         """List the charges that succeeded, made at or after `moment`."""
         listing = self._caller.v1.charges.list
         params: stripe.params.ChargeListParams = {"created": {"gte": moment}, "limit": PAGE}
 
-        def read_all() -> list[ChargeSeen]:
-            pages = listing(params).auto_paging_iter()
-            return [read(_charge, each) for each in pages if each.status == "succeeded"]
+        def seen(page: stripe.ListObject[stripe.Charge]) -> list[ChargeSeen]:
+            found = page.auto_paging_iter()
+            return [_charge(each) for each in found if each.status == "succeeded"]
 
-        return self._caller.call(read_all)
+        return self._caller.call(lambda: read(seen, listing(params)))
 
     def events_since(self, moment: int, types: Sequence[str]) -> Sequence[EventSeen]:
         """List the events of `types` made at or after `moment`; Stripe keeps them for 30 days."""
@@ -86,10 +86,10 @@ class Listings:
             "limit": PAGE,
         }
 
-        def read_all() -> list[EventSeen]:
-            return [read(_event, each) for each in listing(params).auto_paging_iter()]
+        def seen(page: stripe.ListObject[stripe.Event]) -> list[EventSeen]:
+            return [_event(each) for each in page.auto_paging_iter()]
 
-        return self._caller.call(read_all)
+        return self._caller.call(lambda: read(seen, listing(params)))
 
 
 def _charge(found: stripe.Charge) -> ChargeSeen:

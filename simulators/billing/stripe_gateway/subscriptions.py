@@ -46,11 +46,11 @@ class SubscriptionCalls:
             "limit": PAGE,
         }
 
-        def look() -> facts.SubscriptionFacts | None:
-            found = (read(facts.subscription, s) for s in listing(params).auto_paging_iter())
+        def pick(page: stripe.ListObject[stripe.Subscription]) -> facts.SubscriptionFacts | None:
+            found = (facts.subscription(each) for each in page.auto_paging_iter())
             return next((each for each in found if each.record_id == record_id), None)
 
-        return self._caller.call(look)
+        return self._caller.call(lambda: read(pick, listing(params)))
 
     def ids_of(self, stripe_customer_id: str) -> Sequence[str]:
         """List the subscriptions that a customer has or had."""
@@ -60,7 +60,9 @@ class SubscriptionCalls:
             "status": "all",
             "limit": PAGE,
         }
-        return self._caller.call(lambda: [s.id for s in listing(params).auto_paging_iter()])
+        return self._caller.call(
+            lambda: read(lambda p: [s.id for s in p.auto_paging_iter()], listing(params))
+        )
 
     def get(self, stripe_id: str) -> facts.SubscriptionFacts:
         """Fetch a subscription."""
@@ -108,30 +110,32 @@ class SubscriptionCalls:
             "limit": PAGE,
         }
 
-        def read_all() -> list[facts.InvoiceFacts]:
-            return [read(facts.invoice, each) for each in listing(params).auto_paging_iter()]
+        def invoices(page: stripe.ListObject[stripe.Invoice]) -> list[facts.InvoiceFacts]:
+            return [facts.invoice(each) for each in page.auto_paging_iter()]
 
-        return sorted(
-            self._caller.call(read_all), key=lambda i: (i.period_start, i.created_at, i.id)
-        )
+        found = self._caller.call(lambda: read(invoices, listing(params)))
+        return sorted(found, key=lambda i: (i.period_start, i.created_at, i.id))
 
     def charges_of_invoice(self, invoice_id: str) -> Sequence[facts.Movement]:
         """List the charges that paid an invoice."""
         listing = self._caller.v1.invoice_payments.list
         page = self._caller.call(lambda: listing({"invoice": invoice_id, "status": "paid"}))
-        return [self._invoice_charge(each) for each in page.data]
+        return [self._invoice_charge(each) for each in read(_listed, page)]
 
     def _invoice_charge(self, paid: stripe.InvoicePayment) -> facts.Movement:
-        intent_id = facts.identifier(paid.payment.payment_intent)
+        intent_id = read(lambda p: facts.identifier(p.payment.payment_intent), paid)
         if intent_id is None:
-            charge = facts.required(paid.payment.charge)
+            charge = read(lambda p: facts.required(p.payment.charge), paid)
         else:
-            charge = facts.required(self._charge_of(intent_id))
-        return facts.Movement(charge, paid.amount_paid or 0, paid.currency, intent_id)
+            charge = self._charge_of(intent_id)
+        return read(
+            lambda p: facts.Movement(charge, p.amount_paid or 0, p.currency, intent_id), paid
+        )
 
-    def _charge_of(self, payment_intent: str) -> str | None:
+    def _charge_of(self, payment_intent: str) -> str:
         retrieve = self._caller.v1.payment_intents.retrieve
-        return facts.identifier(self._caller.call(lambda: retrieve(payment_intent)).latest_charge)
+        found = self._caller.call(lambda: retrieve(payment_intent))
+        return read(lambda intent: facts.required(intent.latest_charge), found)
 
     def pro_price(self) -> facts.ProPrice:
         """Find the price of pro at Stripe by its lookup key, or make it; two at once make one."""
@@ -146,7 +150,8 @@ class SubscriptionCalls:
         listing = self._caller.v1.prices.list
         key = self._lookup_key()
         page = self._caller.call(lambda: listing({"lookup_keys": [key], "active": True}))
-        return next((facts.ProPrice(p.id, facts.required(p.product)) for p in page.data), None)
+        found = read(lambda p: [(e.id, facts.required(e.product)) for e in p.data], page)
+        return next((facts.ProPrice(*each) for each in found), None)
 
     def _make_pro(self) -> facts.ProPrice:
         key = self._lookup_key()
@@ -156,8 +161,9 @@ class SubscriptionCalls:
         made = self._caller.call(
             lambda: products.create(product, {"idempotency_key": f"{key}:product"})
         )
+        product_id = read(facts.own_id, made)
         price: stripe.params.PriceCreateParams = {
-            "product": made.id,
+            "product": product_id,
             "unit_amount": self._settings.pro_price_minor,
             "currency": self._settings.currency,
             "recurring": {"interval": "month"},
@@ -167,4 +173,8 @@ class SubscriptionCalls:
         created = self._caller.call(
             lambda: prices.create(price, {"idempotency_key": f"{key}:price"})
         )
-        return facts.ProPrice(created.id, made.id)
+        return facts.ProPrice(read(facts.own_id, created), product_id)
+
+
+def _listed(page: stripe.ListObject[stripe.InvoicePayment]) -> list[stripe.InvoicePayment]:
+    return list(page.data)
