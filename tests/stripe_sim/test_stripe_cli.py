@@ -4,14 +4,16 @@ For each event that `stripe trigger` knows of a family, its steps must be answer
 go on, and the event must be there about an object that is in the state that the event tells of.
 """
 
+import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stripe_sim.conftest import KEY, Account
+from tests.stripe_sim.conftest import KEY, Account, Receiver
 
 pytestmark = pytest.mark.program("stripe")
 
@@ -179,3 +181,35 @@ def test_no_trigger_of_the_families_is_left_out(tmp_path: Path) -> None:
     tried = {trigger for family in FAMILIES.values() for trigger in family}
     examples = {"payment_intent.created"}
     assert (offered | examples) - NOT_BUILT == tried
+
+
+def test_the_cli_lists_and_sends_events_again(
+    account: Account, open_receiver: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    """``stripe events resend`` reaches all endpoints or one, with the id and body of before."""
+
+    def cli(*arguments: str) -> dict[str, Any]:
+        where = ("--api-base", account.url, "--api-key", KEY)
+        answer: dict[str, Any] = json.loads(stripe_cli(tmp_path, *arguments, *where))
+        return answer
+
+    first, second = open_receiver(), open_receiver()
+    ends = [
+        cli("webhook_endpoints", "create", f"--url={each.url}", "--enabled-events=*")
+        for each in (first, second)
+    ]
+    made = cli("customers", "create", "--email=cli@example.com", "-d", "metadata[a]=b")
+    assert account.settle()["settled"]
+    [event] = cli("events", "list", "--type=customer.created")["data"]
+    assert event["data"]["object"] == made
+    cli("events", "resend", event["id"])
+    cli("events", "resend", event["id"], f"--webhook-endpoint={ends[1]['id']}")
+    assert account.settle()["settled"]
+    assert [len(each.received) for each in (first, second)] == [2, 3]
+    sent = [json.loads(body) for _, body in first.received + second.received]
+    assert all((each["id"], each["data"]) == (event["id"], event["data"]) for each in sent)
+    unknown = cli("events", "resend", "evt_none")["error"]
+    assert (unknown["code"], unknown["message"]) == (
+        "resource_missing",
+        "No such event: 'evt_none'",
+    )
