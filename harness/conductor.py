@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.aim import Aim
 from harness.errors import HarnessError, HistoryError, ReportError
 from harness.ground import Ground, Plan
 from harness.history import read_histories
@@ -20,7 +21,7 @@ from harness.operations import OPERATIONS
 from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
-from harness.running import Running, died, first_customer, reach, running
+from harness.running import Running, StartOptions, died, first_customer, reach, running
 from harness.session import Customer
 from harness.target.load import find_target
 
@@ -47,6 +48,7 @@ class Conductor:
         self.settings = settings
         seed = new_seed() if settings.seed is None else settings.seed
         self.plan = Plan(settings.target, seed, new_run_id(), str(settings.report))
+        self.aim = Aim(settings.first, settings.stop_at)
         self.interrupted = False
         self.trouble: list[str] = []
         self.customers: list[Customer] = []
@@ -64,7 +66,7 @@ class Conductor:
             undo.enter_context(_alone_in(self.settings.report))
             prepare_folder(self.settings.report)
             undo.callback(self._merge)
-            self._up = undo.enter_context(running(source, self.plan.seed, self.settings.database))
+            self._up = undo.enter_context(running(source, self.plan.seed, self._how()))
             self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
             self._ground = Ground.open(self.plan, "preflight")
             undo.callback(self._ground.close)
@@ -81,11 +83,16 @@ class Conductor:
         """Stop what was started."""
         self._undo.__exit__(kind, error, trace)
 
+    def _how(self) -> StartOptions:
+        wish = self.settings
+        return StartOptions(wish.database, wish.defects, wish.target_command)
+
     # pytest's hooks
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Hand the plan to the tests of this process."""
         config.stash[PLAN] = self.plan
+        config.pluginmanager.register(self.aim)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -125,9 +132,9 @@ class Conductor:
         if report.failed:
             self.trouble.append(f"{report.nodeid} could not be collected: {report.longreprtext}")
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Note that a person stopped the run."""
-        self.interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note that a person stopped the run; pytest stops itself by an interrupt, too."""
+        self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that pytest itself broke off: what it had not come to is not known."""
@@ -150,6 +157,7 @@ class Conductor:
             checks=checks,
             coverage=_coverage(self._ground.target.operations, history, self._tests),
             customers=len(self.customers),
+            performed=len(history),
             trouble=tuple(self.trouble),
             interrupted=self.interrupted,
             files={"history": "history.jsonl", "junit": "junit.xml", "json": "report.json"},
@@ -170,7 +178,10 @@ class Conductor:
         if self._ground.silent:
             yield "the target has stopped answering"
         left = [test for test in self._collected if test not in self._tests]
-        if left and not self.interrupted:
+        if self.aim.found:
+            count = f"{len(left)} of {len(self._collected)} tests"
+            yield f"{self.aim.found} found what is looked for: {count} did not run"
+        elif left and not self.interrupted:
             yield f"{len(left)} of {len(self._collected)} tests never ran, the first: {left[0]}"
 
     def _judge(self, history: list[Record]) -> list[CheckVerdict]:

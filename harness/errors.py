@@ -12,6 +12,7 @@
     │   ├── StackError             a local stack did not start, or died
     │   ├── ProviderError          the payment provider's journal cannot be read
     │   ├── HistoryError           a history file is damaged
+    │   ├── GauntletError          there is no such defect, or nothing to break
     │   ├── ReportError            the report cannot be written where it was asked to be
     │   └── ProductionRefused      something that writes was pointed at production
     └── Unknown                    a test's word that it can neither pass nor fail
@@ -106,6 +107,12 @@ class HistoryError(HarnessError):
     """A history file is damaged."""
 
     code = "bad_history"
+
+
+class GauntletError(HarnessError):
+    """There is no such defect, or nothing to break."""
+
+    code = "bad_gauntlet"
 
 
 class ReportError(HarnessError):

@@ -40,27 +40,48 @@ class Running:
     dead: Callable[[], list[DeadChild]] = _nothing_dead
 
 
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """How a target is to be started: `database` and `defects` are the reference's (`StackOptions`).
+
+    `command` starts the target instead of its profile's own.
+    """
+
+    database: str = "sqlite"
+    defects: tuple[str, ...] = ()
+    command: str | None = None
+
+
+_AS_IT_IS = StartOptions()
+
+
 @contextlib.contextmanager
-def running(source: TargetSource, seed: int, database: str = "sqlite") -> Iterator[Running]:
+def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> Iterator[Running]:
     """Start what the profile says is to be started, and stop it afterwards.
 
-    `database` is what the reference's own stack is to use (`StackOptions`); others have their own.
-
-    Refuses production before anything is sent. Raises `StackError` where something does not start
-    and `TargetUnreachable` where nothing answers in the end.
+    Refuses production before anything is sent. Raises `StackError` where something does not start,
+    `TargetUnreachable` where nothing answers in the end, and `TargetError` where a defect is asked
+    of a target that has none.
     """
-    profile = source.file.profile
+    file = source.file.started_by(how.command) if how.command else source.file
+    profile = file.profile
     refuse_production(profile, os.environ)
+    if how.defects and not profile.target.stack:
+        raise TargetError(
+            f"{profile.target.name} makes no mistakes on purpose: only the reference has defects",
+            hint="Leave --defect out, or break your own target by gauntlet --target-command.",
+        )
     with contextlib.ExitStack() as undo:
         if profile.target.stack:
-            stack = undo.enter_context(Stack(StackOptions(seed=seed, database=database)))
+            options = StackOptions(seed=seed, database=how.database, defects=how.defects)
+            stack = undo.enter_context(Stack(options))
             up = Running(stack.environment(), stack.dead)
         elif profile.target.start:
-            beside = undo.enter_context(companion(source.file, dict(os.environ), seed))
+            beside = undo.enter_context(companion(file, dict(os.environ), seed))
             up = Running(beside.variables, beside.dead)
         else:
             up = Running()
-        resolved, _ = source.file.resolve({**os.environ, **up.variables})
+        resolved, _ = file.resolve({**os.environ, **up.variables})
         refuse_production(resolved, os.environ)
         reach(resolved)
         yield up

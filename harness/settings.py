@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from harness.errors import SettingsError
 
 PREFIX = "BILLING_HARNESS_"
-_OPTIONS = {"suites": "--suite", "json_file": "--json"}
+_OPTIONS = {"suites": "--suite", "json_file": "--json", "defects": "--defect"}
 
 
 def _listed(value: object) -> object:
@@ -21,22 +21,31 @@ def _listed(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
 class RunSettings(BaseSettings):
     """What a run was asked to do.
 
     Each field is also read from the environment (`BILLING_HARNESS_SEED`, …; several suites with
     commas between); an option wins.
     `workers` of 0 runs the tests in this process. `seed` of None draws one. `database` is that of
-    the reference service, where the run starts it.
+    the reference service, where the run starts it, and `defects` are mistakes it is to make.
+    `target_command` starts the target instead of its profile's own command. `first` names tests to
+    run before the others; the run stops once a check or test of `stop_at` has found something.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     target: Annotated[str, Field(min_length=1)] = "reference"
-    suites: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    suites: Names = ()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     database: Literal["sqlite", "postgres"] = "sqlite"
+    defects: Names = ()
+    target_command: str | None = None
+    first: Names = ()
+    stop_at: Names = ()
     report: Path = Path("reports/latest")
     json_file: Path | None = None
 

@@ -64,6 +64,33 @@ def run(
             show_default="sqlite",
         ),
     ] = None,
+    defect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Have the reference make this mistake on purpose (`gauntlet --list` names them);"
+            " may be given several times.",
+            metavar="NAME",
+            show_default="none",
+        ),
+    ] = None,
+    target_command: Annotated[
+        str | None,
+        typer.Option(
+            help="Start the target by this command instead of its profile's own.",
+            metavar="COMMAND",
+            show_default="the profile's",
+        ),
+    ] = None,
+    first: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this test function before the others.", metavar="TEST"),
+    ] = None,
+    stop_at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Stop once this check or test function has found something.", metavar="NAME"
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
@@ -87,6 +114,10 @@ def run(
         workers=workers,
         seed=seed,
         database=database,
+        defects=tuple(defect) if defect else None,
+        target_command=target_command,
+        first=tuple(first) if first else None,
+        stop_at=tuple(stop_at) if stop_at else None,
         report=report,
         json_file=json_file,
     )
@@ -105,7 +136,7 @@ def _run(settings: RunSettings) -> int:
     from harness.cli.progress import Progress
     from harness.conductor import Conductor
 
-    chosen = _chosen(settings.suites)
+    chosen = chosen_suites(settings.suites)
     if settings.json_file:
         _clear(settings.json_file)
     errors.print(f"starting {settings.target} …", style="dim")
@@ -136,7 +167,7 @@ def _clear(path: Path) -> None:
         ) from None
 
 
-def _chosen(asked: tuple[str, ...]) -> list[str]:
+def chosen_suites(asked: tuple[str, ...]) -> list[str]:
     """Give the suites to run. Raises `TargetError` for one that does not exist."""
     known = suite_names()
     wrong = [name for name in asked if name not in known]

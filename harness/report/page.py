@@ -1,4 +1,4 @@
-"""The verdict page: one HTML file, no script and nothing fetched, so that it opens anywhere."""
+"""Pages for people: one HTML file each, no script, nothing fetched, so that it opens anywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from harness.money import spoken
 
 def page(data: dict[str, Any]) -> str:
     """Give a run's plain data as a page. All text of the target's is escaped."""
+    return _rendered("page.html.j2", run=data)
+
+
+def matrix_page(data: dict[str, Any]) -> str:
+    """Give a kill matrix's plain data as a page."""
+    return _rendered("matrix.html.j2", matrix=data)
+
+
+def _rendered(template: str, **values: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report", "."),
         autoescape=True,
@@ -23,7 +32,7 @@ def page(data: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"money": _money, "pretty": _pretty, "moment": _moment, "curl": _curl}
-    return environment.get_template("page.html.j2").render(run=data)
+    return environment.get_template(template).render(**values)
 
 
 def _money(finding: dict[str, Any]) -> str:

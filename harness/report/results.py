@@ -70,7 +70,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """A whole run. `interrupted` and `trouble` are reasons why it cannot be valid."""
+    """A whole run. `interrupted` and `trouble` are reasons why it cannot be valid.
+
+    `performed` counts operations, repeats included; `customers` those that the run made.
+    """
 
     target: str
     seed: int
@@ -81,6 +84,7 @@ class RunResults:
     checks: tuple[CheckVerdict, ...]
     coverage: Coverage
     customers: int
+    performed: int = 0
     trouble: tuple[str, ...] = ()
     interrupted: bool = False
     files: dict[str, str] = field(default_factory=dict)
@@ -180,6 +184,8 @@ class RunResults:
             "findings": self.findings,
             "coverage": self.coverage.to_json(),
             "customers": self.customers,
+            "performed": self.performed,
+            "trouble": self.trouble,
             "checks": [check.to_json() for check in self.checks],
             "tests": [asdict(test) for test in self.tests],
             "files": self.files,

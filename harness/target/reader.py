@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
@@ -47,6 +47,17 @@ class ProfileFile:
             raise ProfileError(problems)
         profile = _validated(self.name, filled, list(_address_checks(self.name, filled)))
         return profile, frozenset(_secrets(self.data, environment))
+
+    def started_by(self, command: str) -> ProfileFile:
+        """Give the same profile with another start command. Raises `TargetError` if it has none."""
+        section = _table(self.data, "target")
+        if "start" not in section:
+            raise TargetError(
+                f"the profile {self.name} does not start its target: no command can replace that",
+                hint='Write [target] start = { command = "…", ready = "/health" } into it.',
+            )
+        target = {**section, "start": {**section["start"], "command": command}}
+        return replace(self, data={**self.data, "target": target})
 
 
 def read_profile(path: Path, name: str | None = None) -> ProfileFile:

@@ -7,6 +7,7 @@ import os
 
 import uvicorn
 
+from tests.targets.acme import tariffs
 from tests.targets.acme.api import build
 from tests.targets.acme.books import Books
 from tests.targets.acme.cashier import Cashier
@@ -14,12 +15,19 @@ from tests.targets.acme.clerk import Clerk
 from tests.targets.acme.contracts import Contracts
 from tests.targets.acme.desk import Office
 
+BUGS = {"double-welcome": ("WELCOME_UNITS", 2 * tariffs.WELCOME_UNITS)}
+
 
 def main() -> None:
     """Serve on a loopback port until told to end."""
     parser = argparse.ArgumentParser(prog="acme", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
+    parser.add_argument("--bug", choices=BUGS, help="a mistake to make, for the gauntlet")
+    options = parser.parse_args()
+    port = options.port
+    if options.bug:
+        name, value = BUGS[options.bug]
+        setattr(tariffs, name, value)
     needed = ("STRIPE_API_BASE", "STRIPE_API_KEY", "WEBHOOK_SECRET", "OPERATOR_PASSWORD")
     given = {name: os.environ.get(f"ACME_{name}", "") for name in needed}
     if missing := [f"ACME_{name}" for name, value in given.items() if not value]:

@@ -1,0 +1,62 @@
+"""Runs the tests that are likeliest to find something first, and stops once it is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.pytest_plugin import TOLD
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import pytest
+
+ANYTHING = "*"
+
+
+class Aim:
+    """A pytest plugin. `found` says by what the run was stopped, None while nothing was found.
+
+    `first` and `stop_at` name test functions; `stop_at` checks, too, or `*` for any. Tests that run
+    in processes of their own (`-n`) keep their order.
+    """
+
+    def __init__(self, first: Collection[str], stop_at: Collection[str]) -> None:
+        self.found: str | None = None
+        self._first = frozenset(first)
+        self._stop_at = frozenset(stop_at)
+        self._session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Take hold of what can be stopped."""
+        self._session = session
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the likeliest tests first; the rest stay as they are."""
+        items.sort(key=lambda item: function_of(item.nodeid) not in self._first)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Stop after the test that found what is looked for."""
+        told = getattr(report, TOLD, None)
+        for finding in told["findings"] if told else ():
+            names = [*names_of(finding), ANYTHING]
+            name = next((name for name in names if name in self._stop_at), None)
+            if name and self._session and not self.found:
+                self.found = name
+                self._session.shouldstop = f"{name} has found what is looked for"
+
+
+def names_of(finding: dict[str, Any]) -> list[str]:
+    """Name what found a breach: the check, or else the test function itself."""
+    if finding["check"]:
+        return [finding["check"]]
+    return [function_of(finding["test"])] if finding["test"] else []
+
+
+def function_of(test: str) -> str:
+    """Give the function of a test's id.
+
+    >>> function_of("suites/e2e/test_trial.py::test_usage_told_twice_counts_once[again]")
+    'test_usage_told_twice_counts_once'
+    """
+    return test.rpartition("::")[2].partition("[")[0]

@@ -1,0 +1,1 @@
+"""Calibrates the suites: whether they find the mistakes that a target is told to make."""
