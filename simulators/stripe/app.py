@@ -37,6 +37,8 @@ def create_app(
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         simulator.catch_up()
         response = await api(Request(scope, receive))
+        # What the request planned for now is done before its answer, not some tick later.
+        simulator.catch_up()
         simulator.move_test_clocks()
         await response(scope, receive, send)
 

@@ -13,7 +13,7 @@ from simulators.stripe.settings import Settings
 from tests.stripe_sim.conformance import problems
 from tests.stripe_sim.conftest import KEY
 from tests.stripe_sim.fuzzing import ids_of, requests, send, snapshot
-from tests.stripe_sim.test_search import seed_account
+from tests.stripe_sim.test_search import local, seed_account
 
 CARD_ERROR = 402
 slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -28,10 +28,10 @@ async def _fuzz(data: st.DataObject, rounds: int) -> None:
     ) as client:
         await seed_account(client)
         for number in range(rounds):
-            route, path, pairs = data.draw(requests(ids_of(simulator)))
+            method, path, pairs = data.draw(requests(ids_of(simulator)))
             before = snapshot(simulator)
-            answer = await send(client, route, path, pairs, key=str(number))
-            said = (route.method, path, pairs, answer.text[:600])
+            answer = await send(client, method, path, pairs, key=str(number))
+            said = (method, path, pairs, answer.text[:600])
             assert answer.status_code < 500, said
             if answer.status_code == 200:
                 shown = {k: v for k, v in answer.json().items() if k != "secret"}
@@ -64,3 +64,27 @@ def test_a_refused_request_changes_nothing(data: st.DataObject) -> None:
 def test_a_refused_request_changes_nothing_in_the_long_run(data: st.DataObject) -> None:
     """The same, for hours of requests."""
     asyncio.run(_fuzz(data, 8))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"pause_collection[behavior]": "void", "pause_collection[resumes_at]": "0"},
+        {"cancel_at": "1"},
+    ],
+    ids=["resumed", "cancelled"],
+)
+def test_what_falls_due_with_a_request_is_done_before_its_answer(form: dict[str, str]) -> None:
+    """A time in the past is acted on at once, and not by the clock's next tick (found so)."""
+
+    async def run() -> None:
+        app = create_app(Settings(seed=3, running=False))
+        world = app.state.simulator.world
+        async with local(app) as client:
+            *_, subscription, _, _ = await seed_account(client)
+            answer = await client.post(f"/v1/subscriptions/{subscription}", data=form)
+            assert answer.status_code == 200, answer.text
+            due = world.store.next_due()
+            assert due is None or due > world.now
+
+    asyncio.run(run())
