@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from simulators.billing import logs
-from simulators.billing.environment import ProductionRefusedError
+from simulators.billing.environment import ProductionRefusedError, refuse_in_production
 from simulators.billing.settings import SettingsError, load_settings
 from simulators.billing.storage.migrate import NotMigratedError
 
@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _migrate(settings)
         if options.command == "reconcile":
             return _reconcile(settings)
+        if options.command == "reset-staging":
+            return _reset(settings)
         return _serve(settings, options)
     except (SettingsError, ProductionRefusedError, NotMigratedError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -92,12 +94,28 @@ def _reconcile(settings: Settings) -> int:
     return _NOT_SETTLED if report.findings or report.failed_steps else 0
 
 
+def _reset(settings: Settings) -> int:
+    """Remove the customers of the test domains, and print what came of it as a line of JSON."""
+    from simulators.billing import serving
+    from simulators.billing.operations import purge
+
+    core = serving.build_core(settings)
+    refuse_in_production("reset-staging", settings, core.database.marker())
+    done = purge.reset(core)
+    sys.stdout.write(json.dumps(asdict(done)) + "\n")
+    core.database.dispose()
+    return _NOT_SETTLED if done.kept else 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulators.billing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="bring the database to the newest revision")
     commands.add_parser("reconcile", help="compare with Stripe once; 1 if something is left")
     commands.add_parser("defects", help="list the mistakes that `serve --defect` can make")
+    commands.add_parser(
+        "reset-staging", help="remove the customers of the test domains, here and at Stripe"
+    )
     serve = commands.add_parser("serve", help="serve the API")
     serve.add_argument("--host", default="127.0.0.1")
     place = serve.add_mutually_exclusive_group()

@@ -118,7 +118,8 @@ class Simulator:
 
     def settle(self) -> None:
         """Wait until every event that is due was delivered."""
-        self.http.post("/simulator/settle", json={"deadline_s": 10}).raise_for_status()
+        reply = self.http.post("/simulator/settle", json={"deadline_s": 30}).raise_for_status()
+        assert reply.json()["settled"], reply.text
 
     def now(self) -> int:
         """Give Stripe's time."""

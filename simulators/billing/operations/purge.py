@@ -1,10 +1,12 @@
-"""Removes a test customer without trace; the one way past the append-only triggers."""
+"""Removes test customers without trace; the one way past the append-only triggers."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from simulators.billing.core import Answer, Core
 from simulators.billing.limits import key_subject
@@ -28,7 +30,10 @@ from simulators.billing.storage.tables import (
     Subscription,
 )
 from simulators.billing.storage.traffic import RateHit
-from simulators.billing.stripe_gateway.errors import GatewayError
+from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BELONGINGS = (
     ApiKey,
@@ -51,10 +56,44 @@ def purge(core: Core, customer_id: str) -> Answer:
         customer = session.get(Customer, customer_id)
     if customer is None:
         raise not_found()
-    if customer.email.rpartition("@")[2] not in core.settings.test_email_domains:
+    if not _is_of_test(core, customer):
         raise Refusal(409, "not_a_test_customer", "Only customers of the test domains are purged.")
     with suppress(GatewayError):  # best effort: a test's leftovers at Stripe bill nobody
         core.stripe.customers.delete(customer.stripe_customer_id)
+    _remove(core, customer)
+    return Answer(200, {"purged": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What a reset did: how many customers it removed, and the ids of those it had to keep."""
+
+    removed: int
+    kept: Sequence[str]
+
+
+def reset(core: Core) -> Reset:
+    """Delete every customer of the test domains; one that Stripe may still have is kept here."""
+    with core.database.read() as session:
+        found = [each for each in session.scalars(select(Customer)) if _is_of_test(core, each)]
+    kept = []
+    for customer in found:
+        try:
+            with suppress(StripeRefusal):  # Stripe refuses only what it does not have
+                core.stripe.customers.delete(customer.stripe_customer_id)
+        except GatewayError:
+            kept.append(customer.id)
+        else:
+            _remove(core, customer)
+    return Reset(len(found) - len(kept), kept)
+
+
+def _is_of_test(core: Core, customer: Customer) -> bool:
+    return customer.email.rpartition("@")[2] in core.settings.test_email_domains
+
+
+def _remove(core: Core, customer: Customer) -> None:
+    customer_id = customer.id
     with core.database.write() as session:
         locked_customer(session, customer_id)
         session.add(PurgePermit(customer_id=customer_id, created_at=core.clock.now()))
@@ -66,4 +105,3 @@ def purge(core: Core, customer_id: str) -> Answer:
         digest = email_digest(core, customer.email)
         session.execute(delete(EarnedGrant).where(EarnedGrant.email_digest == digest))
         session.execute(delete(Customer).where(Customer.id == customer_id))
-    return Answer(200, {"purged": True})
