@@ -120,7 +120,8 @@ class Limiter:
         now = self._core.clock.now()
         # Only a subject's own rows are touched: on PostgreSQL two subjects then never wait for
         # each other. `forget` sees to those that never come back.
-        with self._core.database.write(alone_with=(f"limit:{subject}",)) as session:
+        alone_with = (f"limit:{subject}",)
+        with self._core.database.write(alone_with=alone_with, is_synced=False) as session:
             session.execute(_FORGET, {"subject": subject, "past": now - policy.window_s})
             row = session.execute(_COUNT, {"subject": subject}).one()
             used, oldest = int(row[0]), row[1]

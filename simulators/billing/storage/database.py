@@ -17,7 +17,7 @@ import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
 from sqlalchemy.orm import Session
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT_S = 15
 _WRITER = "billing_writer"
+_UNSYNCED = "billing_unsynced"
 _READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _FILE = "billing_file"
 
@@ -50,6 +51,7 @@ class Database:
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         self.engine = self._engine.execution_options(**({} if self.is_sqlite else _READER))
         self.writers = self._engine.execution_options(**{_WRITER: True})
+        self._counters = self.writers.execution_options(**{_UNSYNCED: True})
         self._turn = _Turn() if self.is_sqlite else nullcontext()
 
     @contextmanager
@@ -60,20 +62,24 @@ class Database:
 
     @contextmanager
     def write(
-        self, name: str | None = None, *, alone_with: Sequence[str] = ()
+        self,
+        name: str | None = None,
+        *,
+        alone_with: Sequence[str] = (),
+        is_synced: bool = True,
     ) -> Iterator[Session]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
         No other transaction that is `alone_with` one of the same names runs meanwhile. A `name`
-        gives the transaction failpoints: before and after its commit.
+        gives the transaction failpoints: before and after its commit. One that is not `is_synced`
+        does not wait for the disk: it outlives this process, but maybe not a power cut (ADR 0029).
         """
+        engine = self.writers if is_synced else self._counters
         # The turn comes first: whoever waits for it holds no connection.
-        with (
-            self._turn,
-            Session(self.writers, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with self._turn, Session(engine, expire_on_commit=False) as session, session.begin():
             if not self.is_sqlite:
+                if not is_synced:
+                    session.execute(text("SET LOCAL synchronous_commit = off"))
                 for each in alone_with:
                     session.execute(
                         select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0)))
@@ -117,13 +123,14 @@ def locked_customer(session: Session, customer_id: str) -> Customer | None:
 
 def _engine(url: str, connections: int) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        options = f"-c lock_timeout={_LOCK_WAIT_S}s -c timezone=UTC"
+        # What a killed process was waiting for is given up soon, and not queued for in its name.
+        options = f"-c lock_timeout={_LOCK_WAIT_S}s -c client_connection_check_interval=2s"
         return create_engine(
             url,
             pool_size=connections,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args={"options": options, "application_name": "billing"},
+            connect_args={"options": f"{options} -c timezone=UTC", "application_name": "billing"},
         )
     engine = create_engine(
         url, pool_size=connections, max_overflow=0, connect_args={"timeout": _LOCK_WAIT_S}
@@ -137,7 +144,6 @@ def _configure_sqlite(connection: SqliteConnection, entry: ConnectionPoolEntry) 
     # The driver must begin nothing by itself; _begin_sqlite does.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
     entry.info[_FILE] = path, _identity(path)
@@ -153,8 +159,14 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    is_writer = connection.get_execution_options().get(_WRITER, False)
+    options = connection.get_execution_options()
+    if not options.get(_WRITER, False):
+        connection.exec_driver_sql("BEGIN")
+        return
     path, opened = connection.info[_FILE]
-    if is_writer and _identity(path) != opened:
+    if _identity(path) != opened:
         raise DatabaseGoneError("the database's file was removed or replaced")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+    # Said each time, since connections are shared and SQLite keeps what was said last.
+    level = "NORMAL" if options.get(_UNSYNCED, False) else "FULL"
+    connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
