@@ -1,7 +1,8 @@
 """Who is asking: a customer, by a key that is stored as a keyed hash, or the operator.
 
 The gate has looked the key up (in the database, each time: a revoked key opens nothing from then
-on, in every process); routes ask here for whom they need.
+on, in every process); routes ask here for whom they need. What asks here is async, so that a thread
+is taken only by what waits for the database.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 
 from simulators.billing.http.address import client_address
 from simulators.billing.operations.keys import ROTATE_PATH, may_still_replay
@@ -70,7 +72,7 @@ def address_of(request: Request) -> str:
     return client_address(request.scope, core_of(request).settings.proxy_networks)
 
 
-def rotating(
+async def rotating(
     request: Request,
     _key: Annotated[str | None, Security(_key_header)],
     _token: Annotated[object, Security(_bearer)],
@@ -78,14 +80,15 @@ def rotating(
     """Give the caller, who may be a key that was rotated out a moment ago; or raise 401."""
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:
-        raise refused_credential(request, is_presented=hasattr(request.state, "has_presented"))
+        is_presented = hasattr(request.state, "has_presented")
+        raise await run_in_threadpool(refused_credential, request, is_presented=is_presented)
     return caller
 
 
-def authenticate(request: Request, caller: Annotated[Caller, Depends(rotating)]) -> Caller:
+async def authenticate(request: Request, caller: Annotated[Caller, Depends(rotating)]) -> Caller:
     """Give the caller, or raise 401."""
     if caller.rotated_by is not None:
-        raise refused_credential(request, is_presented=True)
+        raise await run_in_threadpool(refused_credential, request, is_presented=True)
     return caller
 
 
@@ -110,29 +113,33 @@ def unauthenticated() -> Rejection:
     return problem
 
 
-def owned_customer(
+async def owned_customer(
     request: Request,
     caller: Annotated[Caller, Depends(authenticate)],
     customer_id: Annotated[str, Path(max_length=64, examples=["cust_…"])],
 ) -> str:
     """Give the customer of the path; to another customer it does not exist."""
     if caller.is_operator:
-        with core_of(request).database.read() as session:
-            if session.get(Customer, customer_id) is not None:
-                return customer_id
+        if await run_in_threadpool(_exists, core_of(request), customer_id):
+            return customer_id
     elif caller.customer_id == customer_id:
         return customer_id
     raise not_found()
 
 
-def own_customer(caller: Annotated[Caller, Depends(authenticate)]) -> str:
+def _exists(core: Core, customer_id: str) -> bool:
+    with core.database.read() as session:
+        return session.get(Customer, customer_id) is not None
+
+
+async def own_customer(caller: Annotated[Caller, Depends(authenticate)]) -> str:
     """Give the customer whose key this is; the operator is nobody here."""
     if caller.customer_id is None:
         raise Rejection(403, "customer_key_required", "This is done with a customer's own key.")
     return caller.customer_id
 
 
-def operator(caller: Annotated[Caller, Depends(authenticate)]) -> None:
+async def operator(caller: Annotated[Caller, Depends(authenticate)]) -> None:
     """Let only the operator pass; a customer learns nothing of what is there."""
     if not caller.is_operator:
         raise Rejection(403, "operator_key_required", "This is done with the operator's key.")

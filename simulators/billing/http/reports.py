@@ -18,7 +18,7 @@ CustomerId = Annotated[str, Depends(owned_customer)]
 _PAGED = refusals({422: ("invalid_query",)})
 
 
-def _query(
+async def _query(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     sort: Annotated[str, Query(max_length=40)] = NEWEST_FIRST,
