@@ -68,6 +68,7 @@ _EVERYWHERE = {
     408: ("request_timeout",),
     413: ("body_too_large",),
     422: ("validation_failed",),
+    503: ("storage_unavailable",),
 }
 _POST = {409: ("idempotency_key_in_flight",), 422: ("idempotency_key_reused",)}
 _KEYED = {401: ("unauthenticated",), 404: ("not_found",), 429: ("rate_limited",)}

@@ -12,10 +12,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from simulators.billing.http.errors import document
 from simulators.billing.http.telling import tell_request
 from simulators.billing.identifiers import new_id
+from simulators.billing.storage.database import DatabaseGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,9 @@ log = structlog.get_logger("billing.http")
 BODY_MAX = 64 * 1024
 WEBHOOK_BODY_MAX = 1024 * 1024
 WEBHOOK_PATH = "/api/webhooks/stripe"
+_RETRY_AFTER_S = "2"
+# A database that is away, full or overrun; whatever else it raises is a mistake of ours.
+_OUTAGES = (DatabaseGoneError, InterfaceError, NoConnectionError, OperationalError)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _CARD_FIELDS = frozenset({"card", "card_number", "number", "pan", "cvc", "cvv", "cvc2", "cvv2"})
@@ -55,6 +61,11 @@ class Door:
         started = time.perf_counter()
         try:
             await self._admit(scope, receive, seen)
+        except _OUTAGES as error:
+            if seen.status is not None:
+                raise
+            log.error("storage_unavailable", request_id=request_id, error=type(error).__name__)  # noqa: TRY400  # a traceback of each request tells no more
+            await _without_storage(scope, receive, seen)
         finally:
             route = scope.get("route")
             duration_s = time.perf_counter() - started
@@ -106,6 +117,19 @@ class Door:
             await refusal(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
+
+
+async def _without_storage(scope: Scope, receive: Receive, send: _Seen) -> None:
+    """Say that nothing can be stored now; asked again, what was stored after all is found."""
+    scope["state"]["code"] = "storage_unavailable"
+    refusal = document(
+        503,
+        "storage_unavailable",
+        "Nothing can be stored at the moment. Ask again.",
+        request_id=send.request_id,
+        headers={"Retry-After": _RETRY_AFTER_S},
+    )
+    await refusal(scope, receive, send)
 
 
 async def _cut_off(scope: Scope, receive: Receive, send: _Seen) -> None:
