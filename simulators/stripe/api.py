@@ -8,7 +8,7 @@ from collections import deque
 from starlette.requests import Request
 from starlette.responses import Response
 
-from simulators.stripe import resources
+from simulators.stripe import old_requests, resources
 from simulators.stripe.errors import ApiError, unrecognized_url
 from simulators.stripe.exchange import Exchange, fingerprint, form_text
 from simulators.stripe.faults import requests as faults
@@ -47,11 +47,13 @@ class Api:
 
     async def _answer(self, exchange: Exchange) -> Response:
         """Execute once, or give the stored answer again; faults may come in between."""
-        found = self._router.find(exchange.method, exchange.path)
+        address = old_requests.address(exchange.version, exchange.method, exchange.path)
+        found = self._router.find(*address)
         if found is None:
             raise unrecognized_url(exchange.method, exchange.path)
         route, path = found
         raw = decode_form(form_text(exchange))
+        raw = old_requests.parameters(exchange.version, route.method, route.path, raw)
         stored = self._begin(exchange, raw)
         keep: Answer | None = None
         try:
@@ -140,7 +142,7 @@ class Api:
     def _refusal(self, exchange: Exchange, error: ApiError) -> Answer:
         """Return an error as an answer; the objects in it have the version's shape too."""
         body = error.body(exchange.log_url)
-        if shape_of(exchange.version) == "legacy":
+        if shape_of(exchange.version) != "current":
             for name, value in body["error"].items():
                 stored = self._world.store.find(value["id"]) if isinstance(value, dict) else None
                 if stored is not None:

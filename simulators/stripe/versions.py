@@ -1,13 +1,13 @@
 """API versions: the newest shape is the one that is kept, older ones are made at the edge.
 
 `edition` gives for a version how objects are shown in it: the relations that can be expanded
-and a transformation of each object. What differs between ``2024-06-20`` and the newest is taken
-from the annotations of the two versions of Stripe's own Python package, see
-docs/adr/0018. Between ``2025-03-31.basil`` and the newest no object that the simulator has
-changed in a breaking way.
+and a transformation of each object. What differs between ``2024-06-20``, ``2025-03-31.basil``
+and the newest is taken from the annotations of the versions of Stripe's own Python package, see
+docs/adr/0018. From basil on only discounts changed in a breaking way, with ``2025-09-30.clover``
+(https://docs.stripe.com/changelog/clover/2025-09-30/add-discount-source-property).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from simulators.stripe.rendering import RELATIONS, Edition, Ref, Relation, View, plan_of, render
@@ -26,13 +26,15 @@ _LEGACY = (
     "2025-01-27.acacia",
     "2025-02-24.acacia",
 )
-_CURRENT = (
+_BASIL = (
     "2025-03-31.basil",
     "2025-04-30.basil",
     "2025-05-28.basil",
     "2025-06-30.basil",
     "2025-07-30.basil",
     "2025-08-27.basil",
+)
+_CURRENT = (
     "2025-09-30.clover",
     "2025-10-29.clover",
     "2025-11-17.clover",
@@ -48,7 +50,7 @@ _CURRENT = (
     "2026-09-30.endive",
     NEWEST,
 )
-SUPPORTED = frozenset(_LEGACY + _CURRENT)
+SUPPORTED = frozenset(_LEGACY + _BASIL + _CURRENT)
 
 
 def refusal(version: str) -> str:
@@ -59,24 +61,27 @@ def refusal(version: str) -> str:
     )
 
 
-Shape = Literal["legacy", "current"]
-REPRESENTATIVE: dict[Shape, str] = {"legacy": OLDEST, "current": NEWEST}
+Shape = Literal["legacy", "basil", "current"]
+REPRESENTATIVE: dict[Shape, str] = {"legacy": OLDEST, "basil": _BASIL[0], "current": NEWEST}
 """A version of each shape."""
 
 
 def shape_of(version: str) -> Shape:
     """Tell which of the shapes a supported version has."""
-    return "legacy" if version in _LEGACY else "current"
+    if version in _LEGACY:
+        return "legacy"
+    return "basil" if version in _BASIL else "current"
 
 
 def edition(version: str) -> Edition:
     """Return how a supported version shows objects."""
-    return _BEFORE_BASIL if version in _LEGACY else _NEWEST
+    return _EDITIONS[shape_of(version)]
 
 
 _NEW_FIELDS: dict[str, tuple[str, ...]] = {
     "balance_transaction": ("balance_type",),
     "customer": ("business_name", "customer_account", "individual_name"),
+    "discount": ("customer_account", "source"),
     "dispute": ("enhanced_eligibility_types",),
     "invoice": (
         "amount_overpaid",
@@ -131,13 +136,16 @@ _NEW_FIELDS: dict[str, tuple[str, ...]] = {
 """Top-level fields that came after the oldest version."""
 
 
-def _reshape(view: View, obj: Obj, shown: Obj) -> None:
-    """Turn an object from the newest into the oldest shape, in place."""
-    kind = shown["object"]
-    if add := _ADD.get(kind):
-        shown.update(add(view, obj, shown))
-    for name in _NEW_FIELDS.get(kind, ()):
-        shown.pop(name, None)
+def _old_discount(view: View, obj: Obj, _shown: Obj) -> Obj:
+    coupon = view.store.get("coupon", obj["source"]["coupon"])
+    return {"coupon": render(view, coupon) if coupon else None}
+
+
+def _old_customer(view: View, obj: Obj, _shown: Obj) -> Obj:
+    """Show anew the discount that a customer carries whole."""
+    carried = (obj["discount"] or {}).get("id")
+    discount = view.store.get("discount", carried) if carried else None
+    return {"discount": render(view, discount) if discount else None}
 
 
 def _old_subscription(view: View, obj: Obj, _shown: Obj) -> Obj:
@@ -193,7 +201,7 @@ def _priced(view: View, shown: Obj) -> Obj:
     if stored is None:
         return {"plan": None, "price": None}
     price, plan = render(view, stored), plan_of(render(view, stored))
-    _reshape(view, stored, plan)
+    view.edition.reshape(view, stored, plan)
     return {"plan": plan if price["recurring"] else None, "price": price}
 
 
@@ -238,8 +246,13 @@ def _of_invoice(_view: View, obj: Obj, _shown: Obj) -> Obj:
     return {"invoice": obj.get("_invoice")}
 
 
-_ADD: dict[str, Callable[[View, Obj, Obj], Obj]] = {
+Older = Callable[[View, Obj, Obj], Obj]
+"""Gets view, kept and shown object; returns the fields that an older version has in place."""
+
+_ADD: dict[str, Older] = {
     "charge": _of_invoice,
+    "customer": _old_customer,
+    "discount": _old_discount,
     "invoice": _old_invoice,
     "invoiceitem": _old_invoice_item,
     "line_item": _old_line,
@@ -261,8 +274,32 @@ _OLD_RELATIONS: dict[str, dict[str, Relation]] = {
     "payment_intent": {"invoice": Ref("invoice")},
 }
 
-_NEWEST = Edition()
-_BEFORE_BASIL = Edition(
-    {kind: {**RELATIONS.get(kind, {}), **_OLD_RELATIONS.get(kind, {})} for kind in RELATIONS},
-    _reshape,
-)
+_Relations = dict[str, dict[str, Relation]]
+_BEFORE_CLOVER: _Relations = {**RELATIONS, "discount": {"customer": Ref("customer")}}
+_BEFORE_BASIL: _Relations = {
+    kind: {**relations, **_OLD_RELATIONS.get(kind, {})}
+    for kind, relations in _BEFORE_CLOVER.items()
+}
+
+
+def _reshaping(
+    add: Mapping[str, Older], gone: Mapping[str, tuple[str, ...]]
+) -> Callable[[View, Obj, Obj], None]:
+    """Return what turns an object from the newest into an older shape, in place."""
+
+    def reshape(view: View, obj: Obj, shown: Obj) -> None:
+        kind = shown["object"]
+        if kind in add:
+            shown.update(add[kind](view, obj, shown))
+        for name in gone.get(kind, ()):
+            shown.pop(name, None)
+
+    return reshape
+
+
+_ADD_BEFORE_CLOVER = {kind: _ADD[kind] for kind in ("customer", "discount")}
+_EDITIONS: dict[Shape, Edition] = {
+    "legacy": Edition(_BEFORE_BASIL, _reshaping(_ADD, _NEW_FIELDS)),
+    "basil": Edition(_BEFORE_CLOVER, _reshaping(_ADD_BEFORE_CLOVER, {"discount": ("source",)})),
+    "current": Edition(),
+}

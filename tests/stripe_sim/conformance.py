@@ -137,7 +137,8 @@ def _value_problems(value: Any, expected: Any, path: str) -> Iterator[str]:
     """Check one value; of a union's parts one must fit, and the nearest one's problems are told."""
     origin = get_origin(expected)
     if origin in {Union, UnionType}:
-        parts = sorted(get_args(expected), key=lambda part: part is str)
+        parts = [part for part in get_args(expected) if value is None or part is not type(None)]
+        parts.sort(key=lambda part: part is str)
         if str in parts and any(get_origin(part) is Literal for part in parts):
             parts.remove(str)  # "or some later word": the words known today are what we may send
         attempts = [list(_value_problems(value, part, path)) for part in parts]
