@@ -126,6 +126,8 @@ LONG = {"metadata[" + "k" * 41 + "]": "v"}
         ("invoices", {"customer": "cus_none"}, "customer missing"),
         ("refunds", {"charge": "cus_x"}, "charge missing"),
         ("customers", {"colour": "red"}, "colour unknown"),
+        ("customers", {"preferred_locales[0]": ""}, "preferred_locales[0] -"),
+        ("products", {"name": "x", "images[]": ""}, "images[0] -"),
     ],
 )
 def test_wrong_parameters(account: Account, path: str, form: dict[str, str], error: str) -> None:

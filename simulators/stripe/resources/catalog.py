@@ -43,7 +43,7 @@ _TAX_BEHAVIOR = Choice("exclusive", "inclusive", "unspecified")
 _PRODUCT: dict[str, Field] = {
     "active": Flag(),
     "description": Text(),
-    "images": Array(Text(), 8),
+    "images": Array(Text(clearable=False), 8),
     "metadata": METADATA,
     "name": Text(clearable=False),
     "shippable": Flag(),

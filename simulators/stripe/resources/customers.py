@@ -47,7 +47,7 @@ _FIELDS: dict[str, Field] = {
     "name": Text(256),
     "next_invoice_sequence": Integer(1),
     "phone": Text(20),
-    "preferred_locales": Array(Text()),
+    "preferred_locales": Array(Text(clearable=False)),
     "shipping": SHIPPING,
     "source": ID,
     "tax_exempt": Choice("exempt", "none", "reverse", clearable=True),
