@@ -126,8 +126,8 @@ LONG = {"metadata[" + "k" * 41 + "]": "v"}
         ("invoices", {"customer": "cus_none"}, "customer missing"),
         ("refunds", {"charge": "cus_x"}, "charge missing"),
         ("customers", {"colour": "red"}, "colour unknown"),
-        ("customers", {"preferred_locales[0]": ""}, "preferred_locales[0] -"),
-        ("products", {"name": "x", "images[]": ""}, "images[0] -"),
+        ("customers", {"preferred_locales[0]": ""}, "preferred_locales[0] empty"),
+        ("products", {"name": "x", "images[]": ""}, "images[0] empty"),
     ],
 )
 def test_wrong_parameters(account: Account, path: str, form: dict[str, str], error: str) -> None:
@@ -136,6 +136,7 @@ def test_wrong_parameters(account: Account, path: str, form: dict[str, str], err
         "missing": "resource_missing",
         "integer": "parameter_invalid_integer",
         "absent": "parameter_missing",
+        "empty": "parameter_invalid_empty",
         "unknown": "parameter_unknown",
     }
     param, code = error.split()
