@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 
 @defect("canary", "money", breaks=3, found_by=("books_equal_provider", "charges_are_explained"))
 def canary(overlay: Overlay) -> None:
-    """Charges a cent more at Stripe than is written down: a run that misses this sees nothing."""
+    """Charge a cent more at Stripe than is written down: a run that misses this sees nothing."""
 
     def charge(self: ChargeCalls, order: ChargeOrder) -> Intent:
-        paid = genuine(self, replace(order, amount_minor=order.amount_minor + 1))
+        paid: Intent = genuine(self, replace(order, amount_minor=order.amount_minor + 1))
         return replace(paid, amount_minor=order.amount_minor)
 
     genuine = overlay.replace(ChargeCalls, "charge", charge)
@@ -63,7 +63,7 @@ def canary(overlay: Overlay) -> None:
     found_by=("test_a_partial_refund_is_exact_to_the_cent",),
 )
 def refund_through_floats(overlay: Overlay) -> None:
-    """Turns a refund into dollars and back, so that 19.99 gives back 19.98."""
+    """Turn a refund into dollars and back, so that 19.99 gives back 19.98."""
 
     def refund(self: ChargeCalls, order: RefundOrder) -> Movement:
         dollars = order.amount_minor / 100
@@ -80,7 +80,7 @@ def refund_through_floats(overlay: Overlay) -> None:
     found_by=("test_invoices_and_payments_show_the_same_amounts",),
 )
 def invoice_from_rounded_unit_price(overlay: Overlay) -> None:
-    """Shows invoices as units times a rounded price of one, which differs from what was paid."""
+    """Show invoices as units times a rounded price of one, which differs from what was paid."""
 
     def shown(row: Invoice) -> dict[str, Any]:
         view: dict[str, Any] = genuine(row)
@@ -99,7 +99,7 @@ def invoice_from_rounded_unit_price(overlay: Overlay) -> None:
     found_by=("invoices_grant_once", "test_quantity_multiplies_price_and_units"),
 )
 def quantity_not_in_grant(overlay: Overlay) -> None:
-    """Grants the units of one seat, whatever quantity was paid for."""
+    """Grant the units of one seat, whatever quantity was paid for."""
 
     def units(invoice: InvoiceFacts, coupons: AbstractSet[str], catalogue: Catalogue) -> int:
         found: int = genuine(replace(invoice, quantity=1), coupons, catalogue)
@@ -115,7 +115,7 @@ def quantity_not_in_grant(overlay: Overlay) -> None:
     found_by=("test_more_seats_in_mid_period_are_paid_for",),
 )
 def quantity_change_not_prorated(overlay: Overlay) -> None:
-    """Changes the quantity in mid-period without charging for the rest of the period."""
+    """Change the quantity in mid-period without charging for the rest of the period."""
 
     def change(
         self: SubscriptionCalls, stripe_id: str, item_id: str, quantity: int
@@ -144,7 +144,7 @@ class _AnyAmount(BaseModel):
     found_by=("test_a_refund_of_nothing_is_refused",),
 )
 def zero_refund_gives_all_back(overlay: Overlay) -> None:
-    """Takes a refund of zero for one without an amount, and gives the whole charge back."""
+    """Take a refund of zero for one without an amount, and give the whole charge back."""
 
     async def refund_payment(
         request: Request, charge: Annotated[Any, Depends(_charge)], body: _AnyAmount | None = None
@@ -167,7 +167,7 @@ def zero_refund_gives_all_back(overlay: Overlay) -> None:
     found_by=("purchases_are_paid", "test_beyond_the_units_each_usage_is_charged_once"),
 )
 def trial_with_card_charged_nothing(overlay: Overlay) -> None:
-    """Finds no price for the plan `trial`, takes it for zero, and gives fixes away."""
+    """Find no price for the plan `trial`, take it for zero, and give fixes away."""
 
     def start(
         core: Core, customer: Customer, attempt: FixAttempt, card_id: str, now: int
@@ -193,7 +193,7 @@ def trial_with_card_charged_nothing(overlay: Overlay) -> None:
     ),
 )
 def declined_charge_counts_as_paid(overlay: Overlay) -> None:
-    """Looks at whether there is a payment intent, not at its status, and credits a declined one."""
+    """Look at whether there is a payment intent, not at its status, and credit a declined one."""
 
     def charge(self: ChargeCalls, order: ChargeOrder) -> Intent:
         try:
@@ -215,7 +215,7 @@ def declined_charge_counts_as_paid(overlay: Overlay) -> None:
     found_by=("invoices_grant_once", "test_a_renewal_that_is_not_paid_grants_nothing"),
 )
 def renewal_grants_without_payment(overlay: Overlay) -> None:
-    """Grants a renewal's units when the invoice is there, before it is paid."""
+    """Grant a renewal's units when the invoice is there, before it is paid."""
 
     def how_paid(core: Core, invoice: InvoiceFacts) -> Any:
         if invoice.status == "open":
@@ -233,7 +233,7 @@ def renewal_grants_without_payment(overlay: Overlay) -> None:
     found_by=("test_a_renewal_keeps_no_more_than_the_rollover_cap",),
 )
 def rollover_cap_ignored(overlay: Overlay) -> None:
-    """Carries every unit that is left into the next period."""
+    """Carry every unit that is left into the next period."""
 
     def renewal(
         invoice: InvoiceFacts, units: int, balance: int, cap: int, rolled_through: int | None
@@ -251,7 +251,7 @@ def rollover_cap_ignored(overlay: Overlay) -> None:
     found_by=("charges_are_explained", "test_usage_beyond_the_plan_is_charged_at_its_own_rate"),
 )
 def overage_at_the_wrong_plans_rate(overlay: Overlay) -> None:
-    """Charges whoever is on the subscription the price of whoever is not."""
+    """Charge whoever is on the subscription the price of whoever is not."""
 
     def price(self: Catalogue, plan: str) -> int:  # noqa: ARG001  # which is the mistake
         return self.payg_fix_price_minor

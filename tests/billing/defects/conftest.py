@@ -1,4 +1,4 @@
-"""Fixtures for direct tests of defects: one story, told to a service without and with the defect."""
+"""Fixtures for direct tests of defects: a story, told to a service without one and with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import event
 
 from simulators.billing.clock import MovableClock
 from simulators.billing.core import Core
@@ -23,6 +24,7 @@ from tests.billing.running import Simulator, running_simulator, service_environm
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from sqlite3 import Connection as SqliteConnection
 
     from tests.billing.defects.shop import Shop
 
@@ -68,6 +70,11 @@ def _document_once() -> Iterator[None]:
         yield
 
 
+def _unsynced(connection: SqliteConnection, _: object) -> None:
+    """Wait for no disk: no power failure is tested here."""
+    connection.execute("PRAGMA synchronous = OFF")
+
+
 @pytest.fixture
 def new_core(
     tmp_path: Path, template: Path, own_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +90,7 @@ def new_core(
         monkeypatch.setenv("BILLING_DATABASE_URL", f"sqlite:///{path}")
         found = Settings().model_copy(update=settings)
         database = Database(found.database_url)
+        event.listen(database.engine.pool, "connect", _unsynced)
         made.append(database)
         return Core(
             settings=found,
@@ -99,9 +107,7 @@ def new_core(
 
 
 @pytest.fixture
-def both(
-    new_core: Callable[..., Core], own_simulator: Simulator, _document_once: None
-) -> Both:
+def both(new_core: Callable[..., Core], own_simulator: Simulator, _document_once: None) -> Both:
     """Tell a story twice."""
 
     def tell(name: str, story: Callable[[Shop], T], **settings: object) -> tuple[T, T]:

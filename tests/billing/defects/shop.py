@@ -17,7 +17,6 @@ from anyio.from_thread import start_blocking_portal
 from stripe import WebhookSignature
 
 from simulators.billing import defects, logs
-from simulators.billing.core import Core
 from simulators.billing.http.app import create_app
 from tests.billing.conftest import Tenant
 from tests.billing.running import CONTROL_TOKEN, OPERATOR_KEY, WEBHOOK_SECRET
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
     from fastapi import FastAPI
 
+    from simulators.billing.core import Core
     from simulators.billing.worker.loop import Worker
     from tests.billing.running import Service, Simulator
 
@@ -47,9 +47,7 @@ class _InProcess(httpx.BaseTransport):
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         content = request.read()
-        asked = httpx.Request(
-            request.method, request.url, headers=request.headers, content=content
-        )
+        asked = httpx.Request(request.method, request.url, headers=request.headers, content=content)
         reply = await self._asgi.handle_async_request(asked)
         body = b"".join([part async for part in cast("httpx.AsyncByteStream", reply.stream)])
         return httpx.Response(reply.status_code, headers=reply.headers, content=body)
