@@ -54,13 +54,24 @@ def test_updated_events_tell_the_old_values(account: Account) -> None:
     assert event.data.to_dict()["previous_attributes"] == {"metadata": {"a": None}}
 
 
-def test_error_if_incomplete_leaves_only_the_failed_attempt(account: Account) -> None:
+@pytest.mark.parametrize(
+    ("card", "code"),
+    [
+        ("pm_card_chargeCustomerFail", "card_declined"),
+        ("pm_card_authenticationRequired", "authentication_required"),
+    ],
+)
+def test_error_if_incomplete_leaves_only_the_failed_attempt(
+    account: Account, card: str, code: str
+) -> None:
     """A decline is a 402; no subscription and no invoice remain, the failed charge does."""
-    customer, price = account.customer("pm_card_chargeCustomerFail"), account.price()
+    customer, price = account.customer(card), account.price()
     before = len(account.event_types())
     with pytest.raises(stripe.CardError) as caught:
-        subscribe(account, customer, price, payment_behavior="error_if_incomplete")
-    assert caught.value.code == "card_declined"
+        subscribe(
+            account, customer, price, payment_behavior="error_if_incomplete", off_session=True
+        )
+    assert caught.value.code == code
     assert account.stripe.subscriptions.list({"customer": customer, "status": "all"}).data == []
     assert account.stripe.invoices.list({"customer": customer}).data == []
     [entry] = account.journal(customer)["entries"]

@@ -54,20 +54,20 @@ def change(world: World, subscription: Obj, given: Obj) -> None:
     everything.
     """
     behavior = given.get("payment_behavior", "allow_incomplete")
+    off_session = given.get("off_session", False)
 
     def apply() -> None:
         invoice = make(world, subscription, given)
         if invoice is not None:
             invoices.finalize(world, invoice)
         if invoice is not None and behavior != "default_incomplete":
-            off_session = given.get("off_session", False)
             failure = collection.collect(world, invoice, off_session=off_session)
             if behavior == "error_if_incomplete":
                 subscriptions.raise_unpaid(world, invoice, failure)
 
     customer = world.fetch("customer", subscription["customer"])
     payer = collection.payment_method_for(world, customer, subscription)
-    subscriptions.pay_or_undo(world, payer, apply)
+    subscriptions.pay_or_undo(world, payer, apply, off_session=off_session)
 
 
 def make(world: World, subscription: Obj, given: Obj) -> Obj | None:

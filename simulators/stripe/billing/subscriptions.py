@@ -79,7 +79,9 @@ def raise_unpaid(world: World, invoice: Obj, failure: Failure | None) -> None:
         raise Unpaid(invoice, failure)
 
 
-def pay_or_undo(world: World, payer: Obj | None, change: Callable[[], None]) -> None:
+def pay_or_undo(
+    world: World, payer: Obj | None, change: Callable[[], None], *, off_session: bool
+) -> None:
     """Make a change that must be paid for: when the card declines, only the attempt remains."""
     try:
         with world.store.transaction():
@@ -90,7 +92,7 @@ def pay_or_undo(world: World, payer: Obj | None, change: Callable[[], None]) -> 
         intent = new_intent(
             world, amount=unpaid.amount, currency=unpaid.currency, customer=unpaid.customer
         )
-        failure = attempt(world, intent, payer, off_session=False)
+        failure = attempt(world, intent, payer, off_session=off_session)
         assert failure is not None  # noqa: S101 - the same card declines the same way
         raise failure.as_error(world, intent, payer) from None
 

@@ -82,15 +82,16 @@ def create(world: World, call: Call) -> Obj:
     if not automatic and "days_until_due" not in given:
         raise missing("days_until_due")
     made: list[Obj] = []
+    off_session = given.get("off_session", False)
 
     def begin() -> None:
         subscription = _insert(world, call, customer, prices, trial_end)
         made.append(subscription)
         for entry in given.get("add_invoice_items", []):
             _add_invoice_item(world, subscription, entry)
-        start(world, subscription, behavior, off_session=given.get("off_session", False))
+        start(world, subscription, behavior, off_session=off_session)
 
-    pay_or_undo(world, payer, begin)
+    pay_or_undo(world, payer, begin, off_session=off_session)
     return made[0]
 
 
