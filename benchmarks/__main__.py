@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
-from benchmarks import stripe_simulator, webhook_signatures
+from benchmarks import billing_service, stripe_simulator, webhook_signatures
 
 BENCHMARKS = {
+    "billing_slow_stripe": billing_service.measure_slow_stripe,
+    "billing_speeds": billing_service.measure_speeds,
     "stripe_simulator": stripe_simulator.measure,
     "webhook_signatures": webhook_signatures.measure,
 }
@@ -27,9 +30,13 @@ def main() -> int:
     figures = {}
     for name in options.names or BENCHMARKS:
         sys.stdout.write(f"{name}\n")
+        before = os.getloadavg()[0]
         figures[name] = BENCHMARKS[name]()
         for figure in figures[name]:
             sys.stdout.write(f"  {figure.line()}\n")
+        cores, after = os.cpu_count(), os.getloadavg()[0]
+        sys.stdout.write(f"  load average {before:.1f}, then {after:.1f}, on {cores} cores\n")
+        sys.stdout.flush()
     if options.json:
         data = {name: [figure.to_json() for figure in found] for name, found in figures.items()}
         options.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
