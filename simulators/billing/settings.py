@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     stripe_connect_timeout_s: float = Field(default=2.0, gt=0)
     stripe_read_timeout_s: float = Field(default=6.0, gt=0)
     stripe_tries: int = Field(default=2, ge=1, le=5)
-    stripe_workers: int = Field(default=16, ge=1, le=256)
+    stripe_workers: int = Field(default=64, ge=1, le=256)
     stripe_queue: int = Field(default=64, ge=0)
 
     operator_key: SecretStr | None = None
