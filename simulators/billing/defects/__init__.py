@@ -10,7 +10,15 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from simulators.billing.defects import idempotency, money, webhooks
+from simulators.billing.defects import (
+    authorisation,
+    concurrency,
+    idempotency,
+    leaks,
+    limits,
+    money,
+    webhooks,
+)
 from simulators.billing.defects.catalogue import DEFECTS, INVARIANTS, Defect
 from simulators.billing.defects.overlay import Overlay
 from simulators.billing.environment import refuse_in_production
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFECTS", "INVARIANTS", "Defect", "UnknownDefectError", "named", "switched_on"]
 
-GROUPS = (money, idempotency, webhooks)
+GROUPS = (money, idempotency, webhooks, concurrency, authorisation, leaks, limits)
 
 
 class UnknownDefectError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import select
 from simulators.billing import idempotency
 from simulators.billing.clock import MovableClock
 from simulators.billing.defects.catalogue import defect
+from simulators.billing.defects.overlay import ROUND_TRIP_S
 from simulators.billing.idempotency import Request, Slot
 from simulators.billing.identifiers import new_id
 from simulators.billing.operations import charging
@@ -99,7 +101,13 @@ def same_key_at_once_runs_twice(overlay: Overlay) -> None:
         made.leased_until = 0
         return made
 
+    def opened(core: Core, request: Request) -> Slot | Answer:
+        found: Slot | Answer = first(core, request)
+        time.sleep(ROUND_TRIP_S)
+        return found
+
     genuine = overlay.replace(idempotency, "_new_record", record)
+    first = overlay.replace(idempotency, "open_slot", opened)
 
 
 @defect(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from simulators.billing.storage.database import Database
 
+# How long a database or cache on another machine takes to answer. Mistakes that look first and act
+# afterwards wait as long in between: on one machine, over SQLite, hardly anything would come there.
+ROUND_TRIP_S = 0.02
 _SERVICE = "simulators.billing"
 _DEFECTS = "simulators.billing.defects"
 

@@ -83,6 +83,7 @@ def new_core(
     made: list[Database] = []
     for name, value in service_environment(tmp_path, own_simulator.url).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BILLING_FAILPOINT_FOLDER", str(tmp_path))
 
     def make(**settings: object) -> Core:
         path = tmp_path / f"billing-{len(made)}.db"

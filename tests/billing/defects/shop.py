@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -16,7 +16,7 @@ import structlog
 from anyio.from_thread import start_blocking_portal
 from stripe import WebhookSignature
 
-from simulators.billing import defects, logs
+from simulators.billing import defects, failpoints, logs
 from simulators.billing.http.app import create_app
 from tests.billing.conftest import Tenant
 from tests.billing.running import CONTROL_TOKEN, OPERATOR_KEY, WEBHOOK_SECRET
@@ -193,6 +193,7 @@ def open_shop(core: Core, simulator: Simulator, *names: str) -> Iterator[Shop]:
     with (
         contextlib.redirect_stderr(stderr),
         _logging(),
+        _failpoints(core),
         defects.switched_on(names, core.settings, core.database) as overlay,
         start_blocking_portal() as portal,
     ):
@@ -205,6 +206,16 @@ def open_shop(core: Core, simulator: Simulator, *names: str) -> Iterator[Shop]:
 
 
 @contextlib.contextmanager
+def _failpoints(core: Core) -> Iterator[None]:
+    """Let failpoints be armed, for as long as this lasts."""
+    failpoints.install(core.settings, "test")
+    try:
+        yield
+    finally:
+        failpoints.install(core.settings.model_copy(update={"test_control_token": None}), "test")
+
+
+@contextlib.contextmanager
 def _logging() -> Iterator[None]:
     """Log as the service does, for as long as this lasts."""
     logs.configure("info")
@@ -213,8 +224,3 @@ def _logging() -> Iterator[None]:
         yield
     finally:
         structlog.reset_defaults()
-
-
-def with_settings(core: Core, **settings: object) -> Core:
-    """Give a core with other settings."""
-    return replace(core, settings=core.settings.model_copy(update=settings))
