@@ -70,11 +70,11 @@ _MONEY = "amount_minor currency provider_id state cause at"
 _TABLE = (
     _operation(
         "create_customer",
-        "email name source",
+        "email name source installation",
         "customer provider_customer? credential? balance?",
         "key",
     ),
-    _operation("get_customer", "customer", "plan? status?", reads=True),
+    _operation("get_customer", "customer", "plan? status? source?", reads=True),
     _operation("close_customer", "customer", ""),
     _operation(
         "get_subscription",

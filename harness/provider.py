@@ -118,6 +118,31 @@ class SimulatorProvider:
             answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
             return bool(answer["settled"])
 
+    @contextlib.contextmanager
+    def fault(self, kind: str, *, customer: str, **says: Any) -> Iterator[None]:
+        """Strike the calls and deliveries about one customer inside (`docs/FAULTS.md`)."""
+        url = f"{self._url}/simulator/faults"
+        with _understood(self._url):
+            made = _ask("POST", url, json={"kind": kind, "customer": customer, **says})
+        try:
+            yield
+        finally:
+            with _understood(self._url):
+                _ask("DELETE", f"{url}/{made['id']}")
+
+    def now(self) -> int:
+        """Give the account's time, in Unix seconds."""
+        with _understood(self._url):
+            return int(_ask("GET", f"{self._url}/simulator/clock")["now"])
+
+    def advance(self, to: int, deadline_s: float) -> bool:
+        """Move the account's time on, doing what falls due; tell whether all of it has settled."""
+        url = f"{self._url}/simulator/clock"
+        with _understood(self._url):
+            wish = {"to": to, "deadline_s": deadline_s}
+            _ask("POST", url, json=wish, timeout_s=deadline_s + 5)
+        return bool(self.settle(deadline_s))
+
     def events(self, customer: str, kind: str) -> list[Mapping[str, Any]]:
         """Read a customer's events, by Stripe's own API."""
         return StripeProvider(_SIMULATOR_KEY, self._url).events(customer, kind)

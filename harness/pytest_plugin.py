@@ -21,10 +21,12 @@ from harness.errors import HarnessError, Unknown
 from harness.ground import Ground, Plan
 from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
+from harness.provider import SimulatorProvider
 from harness.report.results import finding_data
 from harness.running import running
 from harness.session import Session
 from harness.target.load import find_target
+from harness.timeline import Timeline, turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -70,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless `-m` speaks of it."""
+    """Leave out what takes long, unless `-m` speaks of it; move time while few live through it."""
+    items.sort(key=lambda item: "clock" not in getattr(item, "fixturenames", ()))
     if "nightly" in config.getoption("markexpr", ""):
         return
     long = [item for item in items if item.get_closest_marker("nightly")]
@@ -115,12 +118,35 @@ def _own_plan(config: pytest.Config) -> Iterator[Plan]:
 
 
 @pytest.fixture
-def billing(request: pytest.FixtureRequest, ground: Ground) -> Session:
+def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]:
     """Give a test its hold on the target; its customers are judged when it ends."""
     _skip_unless_able(request.node, ground)
     if ground.silent:
         raise Unknown("the target has stopped answering")
-    return ground.session(request.node.nodeid)
+    with turn(ground.plan.folder, alone="clock" in request.fixturenames):
+        yield ground.session(request.node.nodeid)
+
+
+@pytest.fixture
+def clock(billing: Session, ground: Ground) -> Iterator[Timeline]:
+    """Let a test move time, for the target and its payment provider; no other runs meanwhile.
+
+    What the test subscribed to is cancelled afterwards, or it would renew through later stories.
+    """
+    if ground.target.profile.clock is None:
+        pytest.skip("the profile names no [clock]")
+    if "advance_time" not in ground.target.operations:
+        pytest.skip("the target does not map advance_time")
+    if not isinstance(ground.provider, SimulatorProvider):
+        pytest.skip("only the simulator's time can be moved")
+    yield Timeline(billing, ground.provider)
+    for record in [r for r in billing.records if r.operation == "subscribe"]:
+        billing.perform(
+            "cancel_subscription",
+            customer=next(c for c in billing.customers if c.id == record.customer),
+            subscription=record.outcome.get("subscription"),
+            at_period_end=False,
+        )
 
 
 @pytest.fixture

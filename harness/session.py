@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +14,7 @@ from harness.operations import OPERATIONS
 from harness.target.wire import Call, NoReply, Reply, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.naming import Names
     from harness.redact import Redactor
@@ -24,6 +26,7 @@ _READ_TRIES = 3
 _READ_PAUSE_S = 0.2
 _POLL_FIRST_S = 0.02
 _POLL_MAX_S = 0.5
+_GATE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,15 @@ class Session:
         *,
         customer: Customer | None = None,
         role: Role = "customer",
+        alter: Callable[[Call], Call] | None = None,
         **inputs: Any,
     ) -> Outcome:
         """Perform an operation and give its outcome, whatever that is.
 
         `customer` gives the id and the credential; an input of the same name overrides either. An
         operation made safe by a key gets a new one unless `idempotency_key` is given. Reading is
-        tried again when no reply came; nothing else ever is.
+        tried again when no reply came; nothing else ever is. `alter` changes each call before it
+        goes out, as somebody would who does not keep to the API.
         """
         known = OPERATIONS[operation]
         if known.repeat == "key":
@@ -102,7 +107,13 @@ class Session:
         first = start()  # an operation that the target does not have is not recorded
         self._history.begin(record)
         tries = _READ_TRIES if known.reads else 1
-        return self._finish(record, *self._try(first, start, tries))
+        return self._finish(record, *self._try(first, start, tries, alter))
+
+    @property
+    def last_reply(self) -> Reply | NoReply | None:
+        """Give what came back last: for what outcomes do not tell, such as headers."""
+        exchanges = self.records[-1].exchanges if self.records else ()
+        return exchanges[-1].reply if exchanges else None
 
     def ok(self, operation: str, /, **arguments: Any) -> Outcome:
         """Perform an operation that must succeed; raises `Unknown` where it only may have."""
@@ -143,18 +154,41 @@ class Session:
             pause_s = min(pause_s * 2, _POLL_MAX_S)
         return outcome
 
+    def together(self, acts: Sequence[Callable[[], Outcome]]) -> list[Outcome]:
+        """Do several things at once, each in a thread of its own; give their outcomes in order.
+
+        Use `perform` in them: what one of several rivals must come to is told by all of them.
+        """
+        gate = threading.Barrier(len(acts))
+
+        def start(act: Callable[[], Outcome]) -> Outcome:
+            gate.wait(_GATE_S)
+            return act()
+
+        with ThreadPoolExecutor(len(acts)) as pool:
+            return list(pool.map(start, acts))
+
     def _try(
-        self, performance: Performance, again: Callable[[], Performance], tries: int
+        self,
+        performance: Performance,
+        again: Callable[[], Performance],
+        tries: int,
+        alter: Callable[[Call], Call] | None,
     ) -> tuple[Outcome, list[Exchange]]:
         exchanges: list[Exchange] = []
-        outcome = self._drive(performance, exchanges)
+        outcome = self._drive(performance, exchanges, alter)
         while tries > 1 and exchanges and isinstance(exchanges[-1].reply, NoReply):
             tries -= 1
             self._wait(_READ_PAUSE_S)
-            outcome = self._drive(again(), exchanges)
+            outcome = self._drive(again(), exchanges, alter)
         return outcome, exchanges
 
-    def _drive(self, performance: Performance, exchanges: list[Exchange]) -> Outcome:
+    def _drive(
+        self,
+        performance: Performance,
+        exchanges: list[Exchange],
+        alter: Callable[[Call], Call] | None,
+    ) -> Outcome:
         """Run one operation's generator to its end."""
         answer: Reply | NoReply | None = None
         while True:
@@ -166,7 +200,7 @@ class Session:
                 self._wait(step.seconds)
                 answer = None
             else:
-                answer = self._exchange(step, exchanges)
+                answer = self._exchange(alter(step) if alter else step, exchanges)
 
     def _exchange(self, call: Call, exchanges: list[Exchange]) -> Reply | NoReply:
         at, began = time.time(), time.perf_counter()

@@ -210,7 +210,8 @@ def prices_at(evidence: Evidence, usage: Record) -> set[int]:
     surely = [r for r in started if r.outcome.kind == "ok" and _before(r, usage)]
     ending = [r for r in cancelled if r.began_at < ended_at]
     roles = ["pro"] if started else []
-    if not surely or ending:
+    # As time goes by, a subscription may end by itself: by its schedule, or unpaid.
+    if not surely or ending or _time_moved(evidence):
         roles.append("payg")
     plans = [evidence.catalog.plan("pro" if role == "pro" else "payg") for role in roles]
     return {plan[1].overage_minor for plan in plans if plan and plan[1].overage_minor}

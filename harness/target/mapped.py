@@ -52,7 +52,8 @@ class ProfileTarget:
         if operation == "receive_webhook":
             return self._receive_webhook(inputs)
         mapping = self.profile.operations[operation]
-        given = {**mapping.defaults, **{k: v for k, v in inputs.items() if v is not None}}
+        said = {k: _word(mapping, k, v) for k, v in inputs.items() if v is not None}
+        given = {**mapping.defaults, **said}
         known = {**self._money_written(given), "credential": credential}
         call = self._call(mapping, role, known)
         if mapping.items:
@@ -213,6 +214,11 @@ def _answered(reply: Reply | NoReply | None) -> Reply | NoReply:
     if reply is None:
         raise TypeError("a driver handed nothing back for a call")
     return reply
+
+
+def _word(mapping: Mapping, name: str, value: Any) -> Any:
+    """Say an input in the target's own word, where its profile has one."""
+    return mapping.words.get(name, {}).get(value, value) if isinstance(value, str) else value
 
 
 def _webhook_call(path: str, inputs: dict[str, Any]) -> Call:

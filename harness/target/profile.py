@@ -175,6 +175,7 @@ class Mapping(Section):
     headers: dict[str, str] = {}
     body: dict[str, Any] | None = None
     defaults: dict[str, Any] = {}
+    words: dict[str, dict[str, str]] = {}
     reply: dict[str, Source] = {}
     values: dict[str, dict[str, str]] = {}
     items: Items | None = None

@@ -191,8 +191,9 @@ def _input_checks(
     for part in ("request", "query", "headers", "body"):
         for unknown in sorted(placeholders(mapping.get(part)) - _GIVEN - set(operation.inputs)):
             yield Problem(label, f"{key}.{part}", f"{{{unknown}}} {none}")
-    for unknown in sorted(set(_table(mapping, "defaults")) - set(operation.inputs)):
-        yield Problem(label, f"{key}.defaults.{unknown}", none)
+    for part in ("defaults", "words"):
+        for unknown in sorted(set(_table(mapping, part)) - set(operation.inputs)):
+            yield Problem(label, f"{key}.{part}.{unknown}", none)
 
 
 def _settle_checks(

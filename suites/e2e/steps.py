@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.money import spoken
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.ground import Ground
     from harness.session import Customer, Session
     from harness.target.profile import Plan
     from harness.target.protocol import Outcome
@@ -31,6 +36,54 @@ def use(billing: Session, customer: Customer, times: int = 1) -> list[Outcome]:
         )
         for _ in range(times)
     ]
+
+
+def subscribed(
+    billing: Session, customer: Customer | None = None, quantity: int = 1
+) -> tuple[Customer, Outcome, int]:
+    """Subscribe a customer with a card, a new one if none is given, to the plan that plays pro.
+
+    Gives it, the answer, and the balance once the units are there.
+    """
+    name, plan = plan_of(billing, "pro")
+    if customer is None:
+        customer = sign_up(billing)
+        add_card(billing, customer)
+    before = units_of(billing, customer)
+    answer = billing.ok("subscribe", customer=customer, plan=name, quantity=quantity)
+    due = before + plan.included_units * quantity
+    billing.until(lambda balance: balance.get("units") >= due, "get_balance", customer=customer)
+    return customer, answer, due
+
+
+def used_up(billing: Session, card: str | None = "pm_card_visa") -> Customer:
+    """Make a customer who has used every unit up, with a card or without."""
+    customer = sign_up(billing)
+    if card:
+        add_card(billing, customer, card)
+    use(billing, customer, units_of(billing, customer))
+    return customer
+
+
+def charge_of_next(billing: Session, customer: Customer) -> int:
+    """Use a unit more; give what it was charged, in minor units."""
+    (used,) = use(billing, customer)
+    return int(used.get("charged_minor") or 0)
+
+
+def paid_minor(ground: Ground, customer: Customer) -> list[int]:
+    """Give what the payment provider took, in minor units, oldest first."""
+    if ground.provider is None or customer.provider_customer is None:
+        pytest.skip("the profile names no [payment_provider]")
+    journal = ground.provider.journal(frozenset({customer.provider_customer}))
+    taken = [m for m in journal.movements if m.type == "charge" and m.state == "succeeded"]
+    return [movement.amount_minor for movement in taken]
+
+
+def told(amounts: Sequence[int | None], billing: Session) -> str:
+    """Tell amounts as people write them, or that there are none."""
+    currency = billing.target.profile.catalog.currency
+    return ", ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
 
 
 def units_of(billing: Session, customer: Customer) -> int:

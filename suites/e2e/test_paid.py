@@ -6,34 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.money import spoken
-from suites.e2e.steps import add_card, plan_of, sign_up, units_of, use
+from suites.e2e.steps import add_card, plan_of, sign_up, told, units_of, use, used_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.ground import Ground
-    from harness.session import Customer, Session
+    from harness.session import Session
 
 pytestmark = pytest.mark.requires(
     "create_customer", "add_payment_method", "record_usage", "get_balance"
 )
 CHARGED = 3
-
-
-def _with_card_and_no_units(billing: Session) -> Customer:
-    """Make a customer with a payment method who has used every unit up."""
-    grants = billing.target.profile.catalog.grants
-    customer = sign_up(billing)
-    add_card(billing, customer)
-    use(billing, customer, grants.sign_up + grants.billing_added)
-    return customer
-
-
-def _told(amounts: Sequence[int | None], billing: Session) -> str:
-    """Tell amounts as people write them, or that there are none."""
-    currency = billing.target.profile.catalog.currency
-    return ", ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
 
 
 @pytest.mark.requirement("BH-2", "BH-E2E-BILLING-ADDED")
@@ -65,7 +47,7 @@ def test_a_card_without_consent_is_refused(billing: Session) -> None:
 def test_beyond_the_units_each_usage_is_charged_once(billing: Session, ground: Ground) -> None:
     """Beyond the units, as many charges stand in the journal as usages, each of the price."""
     _, payg = plan_of(billing, "payg")
-    customer = _with_card_and_no_units(billing)
+    customer = used_up(billing)
     use(billing, customer, CHARGED)
     assert ground.provider is not None
     assert customer.provider_customer is not None
@@ -73,8 +55,8 @@ def test_beyond_the_units_each_usage_is_charged_once(billing: Session, ground: G
     charged = [m.amount_minor for m in journal.movements if m.state == "succeeded"]
     due = [payg.overage_minor] * CHARGED
     assert charged == due, (
-        f"the journal shows charges of {_told(charged, billing)},"
-        f" the catalogue makes it {_told(due, billing)}"
+        f"the journal shows charges of {told(charged, billing)},"
+        f" the catalogue makes it {told(due, billing)}"
     )
 
 
@@ -84,22 +66,22 @@ def test_every_charge_stands_in_the_payments(billing: Session) -> None:
     """The payments list shows each charged usage with the catalogue's price and currency."""
     catalog = billing.target.profile.catalog
     _, payg = plan_of(billing, "payg")
-    customer = _with_card_and_no_units(billing)
+    customer = used_up(billing)
     use(billing, customer, CHARGED)
     listed = billing.ok("list_payments", customer=customer)["items"]
     shown = [(p["amount_minor"], p.get("currency", catalog.currency)) for p in listed]
     due = [(payg.overage_minor, catalog.currency)] * CHARGED
     amounts = [amount for amount, _ in shown]
     assert shown == due, (
-        f"the payments show {_told(amounts, billing)},"
-        f" the catalogue makes it {_told([amount for amount, _ in due], billing)}"
+        f"the payments show {told(amounts, billing)},"
+        f" the catalogue makes it {told([amount for amount, _ in due], billing)}"
     )
 
 
 @pytest.mark.requirement("BH-1", "BH-E2E-TRIAL-TO-PAID")
 def test_a_charged_usage_told_again_is_not_charged_again(billing: Session) -> None:
     """The same charged usage told three times moves money once."""
-    customer = _with_card_and_no_units(billing)
+    customer = used_up(billing)
     usage_id = billing.names.new("usage")
     for _ in range(3):
         billing.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
@@ -108,10 +90,7 @@ def test_a_charged_usage_told_again_is_not_charged_again(billing: Session) -> No
 @pytest.mark.requirement("BH-4", "BH-E2E-DECLINED")
 def test_a_declined_card_charges_and_consumes_nothing(billing: Session) -> None:
     """Usage whose charge the card declines is refused; neither units nor money move."""
-    grants = billing.target.profile.catalog.grants
-    customer = sign_up(billing)
-    add_card(billing, customer, "pm_card_chargeCustomerFail")
-    use(billing, customer, grants.sign_up + grants.billing_added)
+    customer = used_up(billing, "pm_card_chargeCustomerFail")
     billing.refused(
         "record_usage", customer=customer, usage_id=billing.names.new("usage"), quantity=1
     )

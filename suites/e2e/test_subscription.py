@@ -6,33 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.e2e.steps import add_card, plan_of, sign_up, units_of
+from suites.e2e.steps import plan_of, sign_up, subscribed, units_of
 
 if TYPE_CHECKING:
-    from harness.session import Customer, Session
-    from harness.target.protocol import Outcome
+    from harness.session import Session
 
 pytestmark = pytest.mark.requires(
     "create_customer", "add_payment_method", "subscribe", "get_balance"
 )
 
 
-def _subscribed(billing: Session) -> tuple[Customer, Outcome, int]:
-    """Subscribe a new customer; give it, the answer, and the balance once the units are there."""
-    name, plan = plan_of(billing, "pro")
-    customer = sign_up(billing)
-    add_card(billing, customer)
-    before = units_of(billing, customer)
-    answer = billing.ok("subscribe", customer=customer, plan=name, quantity=1)
-    due = before + plan.included_units
-    billing.until(lambda balance: balance.get("units") >= due, "get_balance", customer=customer)
-    return customer, answer, due
-
-
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-SUBSCRIBE")
 def test_subscribing_pays_once_and_grants_the_plans_units(billing: Session) -> None:
     """A paid subscription adds what the plan includes, once, to the units that were there."""
-    customer, _, due = _subscribed(billing)
+    customer, _, due = subscribed(billing)
     units = units_of(billing, customer)
     assert units == due, f"subscribing left {units} units, the catalogue makes it {due}"
 
@@ -52,7 +39,7 @@ def test_subscribing_without_a_card_is_refused(billing: Session) -> None:
 def test_subscribing_twice_is_refused_and_paid_once(billing: Session) -> None:
     """A customer who is subscribed cannot subscribe again; the second asking costs nothing."""
     name, _ = plan_of(billing, "pro")
-    customer, _, due = _subscribed(billing)
+    customer, _, due = subscribed(billing)
     billing.refused("subscribe", customer=customer, plan=name, quantity=1)
     units = units_of(billing, customer)
     assert units == due, f"a second subscription left {units} units, where {due} are due"
@@ -62,7 +49,7 @@ def test_subscribing_twice_is_refused_and_paid_once(billing: Session) -> None:
 @pytest.mark.requirement("BH-8", "BH-E2E-CANCEL")
 def test_cancelling_at_once_keeps_the_units(billing: Session) -> None:
     """A subscription that is cancelled at once ends; its units stay."""
-    customer, answer, due = _subscribed(billing)
+    customer, answer, due = subscribed(billing)
     billing.ok(
         "cancel_subscription",
         customer=customer,

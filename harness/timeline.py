@@ -1,0 +1,73 @@
+"""Moves time for a target and its payment provider together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.provider import SimulatorProvider
+    from harness.session import Session
+
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
+_SETTLE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Time as one test's customers live through it; it only goes forward.
+
+    The provider moves first and does what falls due on the way; then the target follows and
+    settles what reached it. Whatever does not settle in time is *unknown*.
+    """
+
+    session: Session
+    provider: SimulatorProvider
+
+    def now(self) -> int:
+        """Give the time, in Unix seconds, as the provider has it."""
+        return self.provider.now()
+
+    def advance(self, *, days: float = 0, hours: float = 0) -> int:
+        """Move on by so much; give the time that it is then."""
+        return self.advance_to(self.now() + round(days * DAY_S + hours * HOUR_S))
+
+    def advance_to(self, moment: int) -> int:
+        """Move on to a moment, in Unix seconds; give the time that it is then."""
+        if not self.provider.advance(moment, _SETTLE_S):
+            raise Unknown(f"the payment provider did not settle within {_SETTLE_S:g} s")
+        self.session.ok("advance_time", to=moment)
+        self.settle()
+        return moment
+
+    def settle(self) -> None:
+        """Let every webhook arrive, and the target do what follows from it."""
+        if self.provider.settle(_SETTLE_S) is False:
+            raise Unknown(f"webhooks were not delivered within {_SETTLE_S:g} s")
+        if "drain" in self.session.target.operations:
+            drained = self.session.ok("drain", deadline_s=_SETTLE_S)
+            if drained.get("settled") is False:
+                raise Unknown(f"the target did not settle within {_SETTLE_S:g} s")
+
+
+@contextlib.contextmanager
+def turn(folder: str, *, alone: bool) -> Iterator[None]:
+    """Hold the right to use the run's target: with others, or `alone` in order to move its time.
+
+    All workers of a run share one target, and its clock: while one moves time, no other test may
+    be in the middle of something. `folder` is the run's; where there is none, nothing is shared.
+    """
+    if not folder:
+        yield
+        return
+    with (Path(folder) / "time.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield

@@ -1,0 +1,263 @@
+"""Time passes: renewals, rollover, month ends, scheduled ends, and debts that are not paid."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.timeline import DAY_S, HOUR_S
+from suites.e2e.steps import (
+    add_card,
+    charge_of_next,
+    paid_minor,
+    plan_of,
+    subscribed,
+    told,
+    units_of,
+    use,
+)
+
+if TYPE_CHECKING:
+    from harness.ground import Ground
+    from harness.session import Customer, Session
+    from harness.target.protocol import Outcome
+    from harness.timeline import Timeline
+
+pytestmark = pytest.mark.requires(
+    *("create_customer", "add_payment_method", "list_payment_methods", "remove_payment_method"),
+    *("subscribe", "get_balance", "get_subscription"),
+)
+# A renewal is drafted, and finalised and paid an hour later.
+PAID_AFTER_S = 2 * HOUR_S
+DUNNING_MAX_S = 30 * DAY_S
+BAD_CARD = "pm_card_chargeCustomerFail"
+
+
+def _standing(billing: Session, customer: Customer, answer: Outcome) -> Outcome:
+    """Read the subscription."""
+    return billing.ok(
+        "get_subscription", customer=customer, subscription=answer.get("subscription")
+    )
+
+
+def _period_end(billing: Session, customer: Customer, answer: Outcome) -> int:
+    """Give when the period that was paid for ends."""
+    end = _standing(billing, customer, answer).get("period_end")
+    if not isinstance(end, int):
+        pytest.skip("get_subscription shows no period_end")
+    return end
+
+
+def _card_goes_bad(billing: Session, customer: Customer) -> None:
+    """Replace the customer's cards by one that declines every charge."""
+    cards = billing.ok("list_payment_methods", customer=customer)["items"]
+    add_card(billing, customer, BAD_CARD)
+    for card in cards:
+        billing.ok(
+            "remove_payment_method", customer=customer, payment_method=card["payment_method"]
+        )
+
+
+def _renew(billing: Session, clock: Timeline, customer: Customer, answer: Outcome) -> int:
+    """Move past the end of the period; give when that was."""
+    end = _period_end(billing, customer, answer)
+    clock.advance_to(end + PAID_AFTER_S)
+    return end
+
+
+@pytest.mark.requirement("BH-2", "BH-8", "BH-E2E-RENEWAL")
+def test_a_renewal_keeps_no_more_than_the_rollover_cap(billing: Session, clock: Timeline) -> None:
+    """At a renewal, units beyond the cap expire, and the plan's units come on top, once."""
+    _, plan = plan_of(billing, "pro")
+    if plan.rollover_cap is None:
+        pytest.skip("the catalogue has no rollover cap")
+    customer, answer, before = subscribed(billing)
+    _renew(billing, clock, customer, answer)
+    due = min(before, plan.rollover_cap) + plan.included_units
+    units = units_of(billing, customer)
+    assert units == due, f"{before} units became {units} at the renewal, where {due} are due"
+
+
+@pytest.mark.requires("record_usage")
+@pytest.mark.requirement("BH-2", "BH-E2E-RENEWAL")
+def test_what_is_below_the_cap_rolls_over_whole(billing: Session, clock: Timeline) -> None:
+    """A customer who has used nearly everything keeps the rest at the renewal."""
+    _, plan = plan_of(billing, "pro")
+    left = (plan.rollover_cap or 0) // 2
+    if not left:
+        pytest.skip("the catalogue lets nothing roll over")
+    customer, answer, before = subscribed(billing)
+    use(billing, customer, before - left)
+    _renew(billing, clock, customer, answer)
+    due = left + plan.included_units
+    units = units_of(billing, customer)
+    assert units == due, f"{left} units became {units} at the renewal, where {due} are due"
+
+
+@pytest.mark.requires(provider=True)
+@pytest.mark.requirement("BH-3", "BH-8", "BH-E2E-RENEWAL")
+def test_a_renewal_is_paid_once_at_the_plans_price(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """Each period costs the plan's price, once, and nothing else is taken."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, _ = subscribed(billing)
+    for _ in range(2):
+        _renew(billing, clock, customer, answer)
+    paid = paid_minor(ground, customer)
+    due = [plan.price_minor] * 3
+    assert paid == due, f"three periods cost {told(paid, billing)}, {told(due, billing)} are due"
+
+
+@pytest.mark.requires(provider=True)
+@pytest.mark.requirement("BH-2", "BH-8", "BH-E2E-DUNNING")
+def test_a_renewal_that_is_not_paid_grants_nothing(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """While the card declines, the subscription is past due, and no period's units come."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, before = subscribed(billing)
+    _card_goes_bad(billing, customer)
+    _renew(billing, clock, customer, answer)
+    units = units_of(billing, customer)
+    assert units <= before, f"an unpaid renewal turned {before} units into {units}"
+    status = _standing(billing, customer, answer).get("status")
+    assert status == "past_due", f"an unpaid subscription is {status}, where past_due is due"
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor], f"an unpaid renewal cost {told(paid[1:], billing)}"
+
+
+@pytest.mark.requires(provider=True)
+@pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-DUNNING")
+def test_a_debt_that_is_paid_late_brings_its_units_once(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """A new card pays the open invoice at the next retry: its units come, and all is well again."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, before = subscribed(billing)
+    _card_goes_bad(billing, customer)
+    _renew(billing, clock, customer, answer)
+    add_card(billing, customer)
+    clock.advance(days=4)
+    status = _standing(billing, customer, answer).get("status")
+    assert status == "active", f"after the debt was paid the subscription is {status}"
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor] * 2, f"two periods cost {told(paid, billing)}"
+    kept = before if plan.rollover_cap is None else min(before, plan.rollover_cap)
+    units = units_of(billing, customer)
+    due = kept + plan.included_units
+    assert units == due, f"a renewal paid late left {units} units, where {due} are due"
+
+
+@pytest.mark.requires("record_usage", provider=True)
+@pytest.mark.requirement("BH-8", "BH-E2E-DUNNING")
+def test_a_debt_that_is_never_paid_ends_the_plan(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """After the last retry the plan's price is gone: usage costs the pay-as-you-go rate again."""
+    _, plan = plan_of(billing, "pro")
+    _, payg = plan_of(billing, "payg")
+    customer, answer, before = subscribed(billing)
+    use(billing, customer, before)
+    _card_goes_bad(billing, customer)
+    end = _renew(billing, clock, customer, answer)
+    clock.advance_to(end + DUNNING_MAX_S)
+    status = _standing(billing, customer, answer).get("status")
+    assert status not in {"active", "past_due"}, f"a debt never paid leaves the plan {status}"
+    add_card(billing, customer)
+    charged = charge_of_next(billing, customer)
+    assert charged == payg.overage_minor, (
+        f"after the plan ended usage costs {told([charged], billing)},"
+        f" the catalogue says {told([payg.overage_minor], billing)}"
+    )
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor, payg.overage_minor], f"in all {told(paid, billing)} was taken"
+
+
+@pytest.mark.requirement("BH-8", "BH-E2E-RESUBSCRIBE")
+def test_subscribing_again_after_a_debt_pays_for_the_new_period(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """A customer whose plan ended unpaid may subscribe again, pays once, and has its units."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, _ = subscribed(billing)
+    _card_goes_bad(billing, customer)
+    end = _renew(billing, clock, customer, answer)
+    clock.advance_to(end + DUNNING_MAX_S)
+    add_card(billing, customer)
+    _, _, due = subscribed(billing, customer)
+    clock.settle()
+    units = units_of(billing, customer)
+    assert units == due, f"subscribing again left {units} units, where {due} are due"
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor] * 2, f"two subscriptions cost {told(paid, billing)}"
+
+
+@pytest.mark.requires("cancel_subscription", "record_usage", provider=True)
+@pytest.mark.requirement("BH-8", "BH-E2E-CANCEL")
+def test_a_cancellation_at_the_end_of_the_period_stops_the_next(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """Until its end the plan's rate holds; after it nothing renews, and usage costs more again."""
+    _, plan = plan_of(billing, "pro")
+    _, payg = plan_of(billing, "payg")
+    customer, answer, before = subscribed(billing)
+    end = _period_end(billing, customer, answer)
+    subscription = answer.get("subscription")
+    billing.ok(
+        "cancel_subscription", customer=customer, subscription=subscription, at_period_end=True
+    )
+    use(billing, customer, before)
+    during = charge_of_next(billing, customer)
+    clock.advance_to(end + PAID_AFTER_S)
+    after = charge_of_next(billing, customer)
+    assert (during, after) == (plan.overage_minor, payg.overage_minor), (
+        f"usage cost {told([during, after], billing)} before and after the end,"
+        f" the catalogue says {told([plan.overage_minor, payg.overage_minor], billing)}"
+    )
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor, during, after], f"in all {told(paid, billing)} was taken"
+
+
+@pytest.mark.requires("cancel_subscription", "resume_subscription", provider=True)
+@pytest.mark.requirement("BH-8", "BH-E2E-RESUME")
+def test_a_resumed_subscription_renews(billing: Session, clock: Timeline, ground: Ground) -> None:
+    """Who takes a scheduled cancellation back is renewed as if nothing had been."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, _ = subscribed(billing)
+    subscription = answer.get("subscription")
+    billing.ok(
+        "cancel_subscription", customer=customer, subscription=subscription, at_period_end=True
+    )
+    billing.ok("resume_subscription", customer=customer, subscription=subscription)
+    _renew(billing, clock, customer, answer)
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor] * 2, f"two periods cost {told(paid, billing)}"
+    status = _standing(billing, customer, answer).get("status")
+    assert status == "active", f"a resumed subscription is {status} after its renewal"
+
+
+@pytest.mark.requirement("BH-8", "BH-E2E-MONTH-ENDS")
+def test_a_subscription_of_the_31st_renews_at_each_months_end(
+    billing: Session, clock: Timeline
+) -> None:
+    """Anchored on the 31st, periods end on the last day of a short month, and on the 31st again."""
+    clock.advance_to(_next_new_years_eve(clock.now()))
+    customer, answer, _ = subscribed(billing)
+    ends = [datetime.fromtimestamp(_renew(billing, clock, customer, answer), UTC) for _ in range(4)]
+    days = [(end.month, end.day) for end in ends]
+    february = 29 if _is_leap(ends[0].year) else 28
+    assert days == [(1, 31), (2, february), (3, 31), (4, 30)], f"periods ended on {days}"
+
+
+def _next_new_years_eve(now: int) -> int:
+    """Give noon of the next 31 December, UTC."""
+    today = datetime.fromtimestamp(now, UTC)
+    eve = datetime(today.year, 12, 31, 12, tzinfo=UTC)
+    return int((eve if eve > today else eve.replace(year=today.year + 1)).timestamp())
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
