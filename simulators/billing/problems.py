@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from simulators.billing.stripe_gateway.errors import StripeRefusal
 
 AUTHENTICATION_REQUIRED = "authentication_required"
+# Stripe's word for it where an invoice of a subscription was to be paid.
+_INVOICE_WANTS_HOLDER = "subscription_payment_intent_requires_action"
 
 
 class Problem(Exception):
@@ -83,7 +85,7 @@ def provider_unavailable() -> Unsettled:
 def declined(refusal: StripeRefusal) -> Refusal:
     """Pass on that the card was declined, and how its holder may confirm, if that helps."""
     card = refusal.card or CardFailure()
-    if AUTHENTICATION_REQUIRED in {refusal.code, card.decline_code}:
+    if {refusal.code, card.decline_code} & {AUTHENTICATION_REQUIRED, _INVOICE_WANTS_HOLDER}:
         return Refusal(
             402,
             AUTHENTICATION_REQUIRED,

@@ -9,6 +9,7 @@ import pytest
 import stripe
 from stripe import _error
 
+from simulators.billing.problems import declined
 from simulators.billing.stripe_gateway.calls import Caller
 from simulators.billing.stripe_gateway.errors import (
     GatewayError,
@@ -125,3 +126,19 @@ def test_a_replayed_failure_ends_the_tries(caller: Caller) -> None:
     with pytest.raises(StripeDoubt) as doubt:
         caller.call(scripted(stored, "done"))
     assert doubt.value.is_over
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("authentication_required", "authentication_required"),
+        ("subscription_payment_intent_requires_action", "authentication_required"),
+        ("card_declined", "card_declined"),
+    ],
+)
+def test_whether_the_holder_is_wanted_is_told(code: str, told: str) -> None:
+    """A card that its holder must confirm is not a declined one, in either of Stripe's words."""
+    error = stripe.CardError("no", "", code, http_status=402)  # type: ignore[no-untyped-call]  # untyped there
+    refusal = interpret(error)
+    assert isinstance(refusal, StripeRefusal)
+    assert declined(refusal).code == told

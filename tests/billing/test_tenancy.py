@@ -95,30 +95,6 @@ def test_the_operator_sees_everyone_and_tracks_no_fix(tenant: Tenant) -> None:
     assert (refused.status_code, refused.json()["code"]) == (403, "customer_key_required")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"plan": "pro"},
-        {"credits": 100},
-        {"email": "x@example.com", "plan": "pro"},
-        {"email": "x@example.com", "credit_balance": 100},
-        {"email": "not an e-mail"},
-        {"email": "two@at@example.com"},
-        {"email": "nul\x00@example.com"},
-        {"email": "x@example.com", "name": "line\nbreak"},
-        {"email": "x@example.com", "source": "elsewhere"},
-        {"email": 7},
-        [],
-    ],
-)
-def test_nobody_signs_up_with_more_than_is_asked(tenant: Tenant, body: object) -> None:
-    """Plan and credits are not a client's to set, and odd values are refused without an echo."""
-    with tenant.service.client() as anyone:
-        reply = anyone.post("/api/v1/customers/onboard", json=body)
-    assert (reply.status_code, reply.json()["code"]) == (422, "validation_failed")
-    assert "example.com" not in reply.text
-
-
 def test_pro_cannot_be_set_only_bought(tenant: Tenant) -> None:
     """The plan route gives no plan away."""
     for plan, code in (("pro", "plan_not_available"), ("trial", "plan_not_available")):
@@ -157,31 +133,3 @@ def test_card_data_is_turned_away_wherever_it_stands(tenant: Tenant) -> None:
     ]
     assert codes == ["raw_card_data_rejected"] * 2
     assert tenant.fix("5f1c0c9e-4b5a-4c1d-9a55-424242424242").status_code == 200
-
-
-def test_consent_comes_first(tenant: Tenant) -> None:
-    """Without consent no card is attached."""
-    refused = tenant.add_card(consent=False)
-    assert (refused.status_code, refused.json()["code"]) == (422, "billing_consent_required")
-    unknown = tenant.add_card("pm_1234567890")
-    assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid_payment_method")
-    assert tenant.page("payment-methods") == []
-
-
-def test_an_e_mail_has_one_open_account(tenant: Tenant) -> None:
-    """However it is written, an e-mail in use is taken."""
-    with tenant.service.client() as anyone:
-        for email in (tenant.email, tenant.email.upper(), f" {tenant.email} "):
-            refused = anyone.post("/api/v1/customers/onboard", json={"email": email})
-            assert (refused.status_code, refused.json()["code"]) == (409, "email_taken")
-
-
-def test_an_installation_makes_one_customer(tenant: Tenant) -> None:
-    """A repeated marketplace install is refused, whichever e-mail it brings."""
-    install = {"source": "gh_marketplace", "installation_id": f"i-{tenant.id}"}
-    with tenant.service.client() as anyone:
-        url = "/api/v1/customers/onboard"
-        first = anyone.post(url, json={"email": f"a-{tenant.email}", **install})
-        again = anyone.post(url, json={"email": f"b-{tenant.email}", **install})
-    assert first.json()["source"] == "gh_marketplace"
-    assert (again.status_code, again.json()["code"]) == (409, "install_taken")
