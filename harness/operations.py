@@ -65,7 +65,7 @@ def _operation(  # noqa: PLR0913 - one argument a column of the table below
 
 
 _LEDGER = "units balance_after source cause at"
-_MONEY = "amount_minor currency provider_id state cause at"
+_MONEY = "payment amount_minor currency provider_id state cause at"
 
 _TABLE = (
     _operation(

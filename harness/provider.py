@@ -98,6 +98,13 @@ def provider_of(section: PaymentProvider | None) -> Provider | None:
     return StripeProvider(key)
 
 
+_RESOURCES = {
+    "charges": "/v1/payment_intents*",
+    "refunds": "/v1/refunds*",
+    "invoices": "/v1/invoices*",
+}
+
+
 class SimulatorProvider:
     """Reads the journal of the Stripe simulator."""
 
@@ -119,11 +126,15 @@ class SimulatorProvider:
             return bool(answer["settled"])
 
     @contextlib.contextmanager
-    def fault(self, kind: str, *, customer: str, **says: Any) -> Iterator[None]:
-        """Strike the calls and deliveries about one customer inside (`docs/FAULTS.md`)."""
+    def fault(self, kind: str, on: str, *, customer: str, **says: Any) -> Iterator[None]:
+        """Strike the calls about one customer inside: those of charges, refunds or invoices.
+
+        `kind` and what it `says` besides are the simulator's (`docs/FAULTS.md`).
+        """
         url = f"{self._url}/simulator/faults"
+        wish = {"kind": kind, "path": _RESOURCES[on], "customer": customer, **says}
         with _understood(self._url):
-            made = _ask("POST", url, json={"kind": kind, "customer": customer, **says})
+            made = _ask("POST", url, json=wish)
         try:
             yield
         finally:

@@ -128,7 +128,7 @@ def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]
 
 
 @pytest.fixture
-def clock(billing: Session, ground: Ground) -> Iterator[Timeline]:
+def clock(billing: Session, ground: Ground, simulator: SimulatorProvider) -> Iterator[Timeline]:
     """Let a test move time, for the target and its payment provider; no other runs meanwhile.
 
     What the test subscribed to is cancelled afterwards, or it would renew through later stories.
@@ -137,9 +137,7 @@ def clock(billing: Session, ground: Ground) -> Iterator[Timeline]:
         pytest.skip("the profile names no [clock]")
     if "advance_time" not in ground.target.operations:
         pytest.skip("the target does not map advance_time")
-    if not isinstance(ground.provider, SimulatorProvider):
-        pytest.skip("only the simulator's time can be moved")
-    yield Timeline(billing, ground.provider)
+    yield Timeline(billing, simulator)
     for record in [r for r in billing.records if r.operation == "subscribe"]:
         billing.perform(
             "cancel_subscription",
@@ -147,6 +145,14 @@ def clock(billing: Session, ground: Ground) -> Iterator[Timeline]:
             subscription=record.outcome.get("subscription"),
             at_period_end=False,
         )
+
+
+@pytest.fixture
+def simulator(ground: Ground) -> SimulatorProvider:
+    """Give the payment provider where it is the simulator, which can be told to fail."""
+    if not isinstance(ground.provider, SimulatorProvider):
+        pytest.skip("only the simulator can be told to fail")
+    return ground.provider
 
 
 @pytest.fixture

@@ -144,6 +144,8 @@ class GrantsHaveOneCause:
         doubtful = may_have_happened(records) and not happened(records)
         if given == due or (given == 0 and (doubtful or not happened(records))):
             return
+        if given == 0 and _has_returned(evidence, state.customer):
+            return
         message = f"{operation} granted {given} units as {source}, the catalogue says {due}"
         record = self._first(evidence, state, source)
         yield units_finding(evidence, state, due - given, message, record)
@@ -151,6 +153,19 @@ class GrantsHaveOneCause:
     def _first(self, evidence: Evidence, state: CustomerState, source: str | None) -> Record | None:
         records = evidence.records(state.customer, _GRANTED_BY.get(source or "", ""))
         return next((record for record in records if record.outcome.kind != "refused"), None)
+
+
+def _has_returned(evidence: Evidence, customer: str) -> bool:
+    """Whether the e-mail had another account before, and may have earned its grants with it."""
+    made = evidence.records(customer, "create_customer")
+    emails = {str(record.inputs.get("email", "")).casefold() for record in made}
+    return any(
+        record.operation == "create_customer"
+        and record.customer not in {None, customer}
+        and str(record.inputs.get("email", "")).casefold() in emails
+        and record.began_at < made[0].began_at
+        for record in evidence.history
+    )
 
 
 class InvoicesGrantOnce:

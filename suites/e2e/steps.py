@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.errors import Unknown
 from harness.money import spoken
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from harness.session import Customer, Session
     from harness.target.profile import Plan
     from harness.target.protocol import Outcome
+
+INSIST_S = 15.0
 
 
 def sign_up(billing: Session) -> Customer:
@@ -63,6 +67,16 @@ def used_up(billing: Session, card: str | None = "pm_card_visa") -> Customer:
         add_card(billing, customer, card)
     use(billing, customer, units_of(billing, customer))
     return customer
+
+
+def insist(billing: Session, operation: str, **arguments: Any) -> Outcome:
+    """Do the same again and again, as a client does that needs to know, until it is known."""
+    ends_at = time.monotonic() + INSIST_S
+    while (outcome := billing.perform(operation, **arguments)).kind == "unknown":
+        if time.monotonic() > ends_at:
+            raise Unknown(f"{operation} is not known after {INSIST_S:g} s: {outcome}")
+        time.sleep(0.1)  # between two tries of a client, bounded by the deadline above
+    return outcome
 
 
 def charge_of_next(billing: Session, customer: Customer) -> int:

@@ -97,3 +97,15 @@ def test_a_closed_account_uses_and_pays_nothing(billing: Session) -> None:
     billing.refused(
         "record_usage", customer=customer, usage_id=billing.names.new("usage"), quantity=1
     )
+
+
+@pytest.mark.requires("close_customer")
+@pytest.mark.requirement("BH-2", "BH-E2E-FARMING")
+def test_closing_an_account_and_coming_back_earns_nothing(billing: Session) -> None:
+    """The sign-up units come once in an e-mail's life: a new account of the old one has none."""
+    email = billing.names.email()
+    billing.ok("create_customer", email=email, name="Ada", source="direct")
+    billing.ok("close_customer", customer=billing.customers[-1])
+    billing.ok("create_customer", email=email, name="Ada", source="direct")
+    units = units_of(billing, billing.customers[-1])
+    assert units == 0, f"an account that was closed and made anew has {units} units for nothing"

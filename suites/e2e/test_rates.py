@@ -97,6 +97,20 @@ def test_quantity_multiplies_price_and_units(billing: Session) -> None:
     assert units == due, f"three seats left {units} units, where {due} are due"
 
 
+@pytest.mark.requires("subscribe", "list_invoices", "list_payments")
+@pytest.mark.requirement("BH-10", "BH-E2E-QUANTITY")
+def test_invoices_and_payments_show_the_same_amounts(billing: Session) -> None:
+    """What the invoice of three seats says was paid is what the payments show, to the cent."""
+    customer, _, _ = subscribed(billing, quantity=3)
+    invoices = billing.ok("list_invoices", customer=customer)["items"]
+    payments = billing.ok("list_payments", customer=customer)["items"]
+    invoiced = sorted(item["amount_minor"] for item in invoices)
+    paid = sorted(item["amount_minor"] for item in payments)
+    assert invoiced == paid, (
+        f"the invoices show {told(invoiced, billing)}, the payments {told(paid, billing)}"
+    )
+
+
 @pytest.mark.requires("subscribe", "change_subscription", provider=True)
 @pytest.mark.requirement("BH-2", "BH-E2E-QUANTITY")
 def test_a_seat_more_in_mid_period_grants_nothing_by_itself(billing: Session) -> None:
@@ -203,6 +217,5 @@ def test_the_next_price_shown_is_the_price_charged(billing: Session) -> None:
     shown = _shown(billing, customer, "next_price_minor")
     charged = charge_of_next(billing, customer)
     assert shown == charged, (
-        f"the balance showed {shown} for the next usage, it was charged"
-        f" {told([charged], billing)}"
+        f"the balance showed {shown} for the next usage, it was charged {told([charged], billing)}"
     )

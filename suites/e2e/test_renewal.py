@@ -21,6 +21,7 @@ from suites.e2e.steps import (
 
 if TYPE_CHECKING:
     from harness.ground import Ground
+    from harness.provider import SimulatorProvider
     from harness.session import Customer, Session
     from harness.target.protocol import Outcome
     from harness.timeline import Timeline
@@ -250,6 +251,54 @@ def test_a_subscription_of_the_31st_renews_at_each_months_end(
     days = [(end.month, end.day) for end in ends]
     february = 29 if _is_leap(ends[0].year) else 28
     assert days == [(1, 31), (2, february), (3, 31), (4, 30)], f"periods ended on {days}"
+
+
+@pytest.mark.requires("change_subscription", provider=True)
+@pytest.mark.requirement("BH-3", "BH-E2E-QUANTITY")
+def test_more_seats_in_mid_period_are_paid_for(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """A seat more costs its share of the period's rest, by the second, and then its full price."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, _ = subscribed(billing)
+    end = _period_end(billing, customer, answer)
+    start = clock.now()
+    clock.advance_to((start + end) // 2)
+    billing.ok(
+        "change_subscription",
+        customer=customer,
+        subscription=answer.get("subscription"),
+        quantity=2,
+    )
+    clock.advance_to(end + PAID_AFTER_S)
+    paid = sum(paid_minor(ground, customer))
+    # The period began and the change was made within moments of what the clock said.
+    share = plan.price_minor // 2
+    due = 3 * plan.price_minor + share
+    slack = plan.price_minor * HOUR_S // (end - start)
+    assert abs(paid - due) <= slack, (
+        f"a second seat for half a period and two for the next cost {told([paid], billing)} in all,"
+        f" {told([due], billing)} are due"
+    )
+
+
+@pytest.mark.requires(provider=True)
+@pytest.mark.requirement("BH-5", "BH-E2E-RENEWAL")
+def test_an_event_whose_effect_fails_is_not_lost(
+    billing: Session, clock: Timeline, simulator: SimulatorProvider
+) -> None:
+    """While the provider cannot be asked about a paid renewal, its event waits; then it counts."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, before = subscribed(billing)
+    kept = before if plan.rollover_cap is None else min(before, plan.rollover_cap)
+    with simulator.fault(
+        "error", "invoices", customer=str(customer.provider_customer), effect="none", count=3
+    ):
+        _renew(billing, clock, customer, answer)
+        clock.advance(hours=1)
+    clock.advance(days=1)
+    due = kept + plan.included_units
+    billing.until(lambda b: b.get("units") == due, "get_balance", customer=customer)
 
 
 def _next_new_years_eve(now: int) -> int:

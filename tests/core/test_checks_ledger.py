@@ -153,6 +153,17 @@ def test_a_grant_given_twice_is_told_once(units: int, cause: str, out: int) -> N
     assert (finding.operation, finding.call) == ("create_customer", "main-1")
 
 
+@pytest.mark.parametrize(("email", "kind"), [("ADA@x.com", "valid"), ("eve@x.com", "invalid")])
+def test_who_comes_back_may_have_earned_the_grant_before(email: str, kind: str) -> None:
+    """A grant comes once in an e-mail's life: none is due to one that had an account before."""
+    books = Books()
+    books.ledger.clear()
+    (mine,) = books.records
+    earlier = replace(mine, id="main-0", customer="c0", began_at=0.0, inputs={"email": email})
+    books.records[:] = [earlier, replace(mine, inputs={"email": "ada@x.com"})]
+    assert verdict(GrantsHaveOneCause(), books.evidence()).kind == kind
+
+
 @pytest.mark.parametrize("units", [2, 4])
 def test_a_grant_of_the_wrong_size_is_told(units: int) -> None:
     """Too little is what the customer is out, too much what the merchant is."""
