@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import stripe
+from sqlalchemy import MetaData, create_engine, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 WEBHOOK_SECRET = "whsec_of_the_tests_of_billing"
 OPERATOR_KEY = "operator-key-of-the-tests"
@@ -159,6 +162,27 @@ class Service:
         if not self.env["BILLING_DATABASE_URL"].startswith("sqlite"):
             pytest.skip("reads the file of a SQLite database")
         return self.folder / "billing.db"
+
+    @contextmanager
+    def database(self) -> Iterator[Connection]:
+        """Connect to the service's database."""
+        engine = create_engine(self.env["BILLING_DATABASE_URL"])
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
+
+    def dump(self) -> str:
+        """Give all that the database holds, bytes in hexadecimal."""
+        tables = MetaData()
+        with self.database() as connection:
+            tables.reflect(connection)
+            rows = [
+                row for each in tables.sorted_tables for row in connection.execute(select(each))
+            ]
+        assert rows
+        return "\n".join(
+            value.hex() if isinstance(value, bytes) else str(value) for row in rows for value in row
+        )
 
     def drain(self) -> None:
         """Wait until every event was delivered and had its effect."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -273,7 +272,6 @@ def test_of_concurrent_takings_no_more_is_taken_than_is_there(tenant: Tenant) ->
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: adjust(tenant, body).status_code, range(8)))
     assert sorted(statuses) == [201] * 2 + [422] * 6
-    connection = sqlite3.connect(tenant.service.database_file)
-    query = "SELECT SUM(amount) FROM credit_transactions WHERE customer_id = ?"
-    assert connection.execute(query, (tenant.id,)).fetchone() == (1,)
-    connection.close()
+    query = text("SELECT SUM(amount) FROM credit_transactions WHERE customer_id = :c")
+    with tenant.service.database() as connection:
+        assert connection.scalar(query, {"c": tenant.id}) == 1

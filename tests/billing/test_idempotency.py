@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,9 +53,7 @@ def test_before_there_is_a_customer_another_body_is_another_request(service: Ser
 def test_no_secret_is_in_the_database_or_the_logs(service: Service) -> None:
     """Neither the API key nor the idempotency key can be read by who has all our files."""
     api_key = onboard(service, "secret@example.com", "the-secret-key").json()["api_key"]
-    connection = sqlite3.connect(service.database_file)
-    dump = "\n".join(connection.iterdump())
-    connection.close()
+    dump = service.dump()
     logs = "".join(child.log.read_text() for child in service.children)
     for secret in (api_key, "the-secret-key"):
         assert secret not in dump

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from tests.billing.conftest import new_tenant
 from tests.billing.running import running_service
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.billing.conftest import Tenant
+    from tests.billing.databases import Databases
     from tests.billing.running import Service, Simulator
 
 KEYS = "/api/v1/api-keys"
@@ -95,9 +97,13 @@ def test_a_rotated_out_key_has_no_other_rotation(tenant: Tenant) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_time(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Service]:
+def own_time(
+    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, databases: Databases
+) -> Iterator[Service]:
     """Run a service whose clock is nobody else's."""
-    with running_service(tmp_path_factory.mktemp("keys"), simulator) as found:
+    folder = tmp_path_factory.mktemp("keys")
+    url = databases.fresh(folder)
+    with running_service(folder, simulator, database_url=url) as found:
         yield found
 
 
@@ -159,9 +165,7 @@ def test_a_lost_key_is_shown_again_only_to_who_sent_the_request(tenant: Tenant) 
     """The kept answer opens by the idempotency key, and neither stands readable anywhere."""
     first = tenant.post(KEYS, key="make-one").json()
     assert tenant.post(KEYS, key="make-one").json() == first
-    connection = sqlite3.connect(tenant.service.database_file)
-    dump = "\n".join(connection.iterdump())
-    connection.close()
+    dump = tenant.service.dump()
     logs = "".join(child.log.read_text() for child in tenant.service.children)
     for secret in (first["api_key"], "make-one"):
         assert secret not in dump + logs
@@ -171,14 +175,13 @@ def test_a_lost_key_is_shown_again_only_to_who_sent_the_request(tenant: Tenant) 
 def test_the_database_itself_holds_two_keys_at_most(tenant: Tenant) -> None:
     """A third live key is refused by an index, whatever code would write it."""
     tenant.post(KEYS)
-    connection = sqlite3.connect(tenant.service.database_file)
-    copy = "INSERT INTO api_keys SELECT 'key_3', customer_id, 'x', created_at, NULL, {}, NULL"
-    for slot in ("1", "2", "3"):
-        with pytest.raises(sqlite3.IntegrityError):
-            connection.execute(
-                copy.format(slot) + " FROM api_keys WHERE customer_id = ? LIMIT 1", (tenant.id,)
-            )
-    connection.close()
+    copy = text(
+        "INSERT INTO api_keys SELECT 'key_3', customer_id, 'x', created_at, NULL, :slot, NULL"
+        " FROM api_keys WHERE customer_id = :customer LIMIT 1"
+    )
+    for slot in (1, 2, 3):
+        with tenant.service.database() as connection, pytest.raises(IntegrityError):
+            connection.execute(copy, {"slot": slot, "customer": tenant.id})
 
 
 def test_a_closed_account_has_no_key_left(tenant: Tenant) -> None:

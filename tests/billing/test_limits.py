@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.billing.conftest import Bench, Tenant
+    from tests.billing.databases import Databases
     from tests.billing.running import Service, Simulator
 
 REQUESTS = 30
@@ -34,12 +35,16 @@ _addresses = itertools.count(100)
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Service]:
+def limited(
+    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, databases: Databases
+) -> Iterator[Service]:
     """Run two processes with limits low enough to be reached."""
+    folder = tmp_path_factory.mktemp("limits")
     with running_service(
-        tmp_path_factory.mktemp("limits"),
+        folder,
         simulator,
         processes=2,
+        database_url=databases.fresh(folder),
         limit_requests=str(REQUESTS),
         limit_failed_authentications="10",
         limit_unverified_webhooks=str(WEBHOOKS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,19 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.billing.conftest import Bench, Tenant
+    from tests.billing.databases import Databases
     from tests.billing.running import Service, Simulator
 
 TOKEN = "metrics-token-of-the-tests"
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iterator[Service]:
+def told(
+    tmp_path_factory: pytest.TempPathFactory, simulator: Simulator, databases: Databases
+) -> Iterator[Service]:
     """Run two processes in multiprocess mode, with a token for their metrics."""
     folder = tmp_path_factory.mktemp("telemetry")
     (folder / "multiprocess").mkdir()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "multiprocess"))
-        with running_service(folder, simulator, processes=2, metrics_token=TOKEN) as found:
+        settings = {"metrics_token": TOKEN, "database_url": databases.fresh(folder)}
+        with running_service(folder, simulator, processes=2, **settings) as found:
             patched.undo()
             yield found
 
@@ -249,18 +252,16 @@ def test_gauges_equal_the_books(tenant: Tenant, told: Service) -> None:
     tenant.fix("fix-1")
     told.drain()
     found = scrape(told)
-    connection = sqlite3.connect(told.database_file)
 
     def one(query: str) -> int:
-        value: int = connection.execute(query).fetchone()[0]
-        return value
+        with told.database() as connection:
+            return int(connection.scalar(text(query)) or 0)
 
     assert found["ledger_cents"] == one("SELECT SUM(amount_minor) FROM payments")
     assert found["credits_outstanding"] == one("SELECT SUM(amount) FROM credit_transactions")
     assert found["webhook_backlog"] == found["webhook_oldest_age_seconds"] == 0
     assert found["reconciliation_difference_cents"] == found["duplicate_charges"] == 0
     assert found["database_up"] == 1
-    connection.close()
 
 
 def test_gauges_show_a_double_charge_and_a_difference(bench: Bench) -> None:
