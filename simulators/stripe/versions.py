@@ -156,7 +156,17 @@ def _old_subscription(view: View, obj: Obj, _shown: Obj) -> Obj:
         "current_period_end": min(ends, default=obj["created"]),
         "current_period_start": max(starts, default=obj["created"]),
         "discount": _first_discount(view, obj),
+        "pending_update": _old_update(view, obj),
     }
+
+
+def _old_update(view: View, obj: Obj) -> Obj | None:
+    """Show the items of an update that waits as older ones."""
+    update: Obj | None = obj["pending_update"]
+    if update is None:
+        return None
+    items = [render(view, item) for item in obj["_pending"]["after"]["items"]]
+    return {**update, "subscription_items": items}
 
 
 def _first_discount(view: View, obj: Obj) -> Obj | None:

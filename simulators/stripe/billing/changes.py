@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from simulators.stripe.billing import collection, discounts, invoices, lifecycle, subscriptions
+from simulators.stripe.billing import (
+    collection,
+    discounts,
+    invoices,
+    lifecycle,
+    pending,
+    subscriptions,
+)
 from simulators.stripe.billing.lines import (
     TIMES,
     Charge,
@@ -51,9 +58,10 @@ def change(world: World, subscription: Obj, given: Obj) -> None:
     """Apply a change of items, trial or anchor, with prorations, and invoice it if due now.
 
     `given` holds the API's parameters. With ``error_if_incomplete`` a declined payment undoes
-    everything.
+    everything; with ``pending_if_incomplete`` the change waits until it is paid for.
     """
     behavior = given.get("payment_behavior", "allow_incomplete")
+    pending.discard(world, subscription)
     off_session = given.get("off_session", False)
 
     def apply() -> None:
@@ -62,16 +70,41 @@ def change(world: World, subscription: Obj, given: Obj) -> None:
             invoices.finalize(world, invoice)
         if invoice is not None and behavior != "default_incomplete":
             failure = collection.collect(world, invoice, off_session=off_session)
-            if behavior == "error_if_incomplete":
+            if behavior in {"error_if_incomplete", "pending_if_incomplete"}:
                 subscriptions.raise_unpaid(world, invoice, failure)
 
+    if behavior == "pending_if_incomplete":
+        try:
+            with world.store.transaction():
+                apply()
+        except subscriptions.Unpaid:
+            _put_off(world, subscription, given)
+        return
     customer = world.fetch("customer", subscription["customer"])
     payer = collection.payment_method_for(world, customer, subscription)
     subscriptions.pay_or_undo(world, payer, apply, off_session=off_session)
 
 
+def _put_off(world: World, subscription: Obj, given: Obj) -> None:
+    """Invoice a change that could not be paid for, and let it wait."""
+
+    def draft() -> Obj:
+        invoice = _make(world, subscription, given)
+        assert invoice is not None  # noqa: S101 - what was not paid was invoiced
+        return invoice
+
+    invoice = pending.put_off(world, subscription, draft)
+    invoices.finalize(world, invoice)
+    collection.collect(world, invoice, off_session=given.get("off_session", False))
+
+
 def make(world: World, subscription: Obj, given: Obj) -> Obj | None:
     """Make the change; return the draft of the invoice that is due now."""
+    with world.updating(subscription, lifecycle.UPDATED):
+        return _make(world, subscription, given)
+
+
+def _make(world: World, subscription: Obj, given: Obj) -> Obj | None:
     at = given.get("proration_date", world.now)
     period = lifecycle.period_of(world, subscription)
     if not period[0] <= at <= period[1]:
@@ -81,17 +114,15 @@ def make(world: World, subscription: Obj, given: Obj) -> Obj | None:
         )
     charged = subscription["status"] != "trialing"
     before = _billed(world, subscription)
-    with world.updating(subscription, lifecycle.UPDATED):
-        _change_items(world, subscription, given.get("items", []))
-        restarts = _restart_if_needed(world, subscription, given, before)
-        behavior = given.get("proration_behavior", "create_prorations")
-        if charged and behavior != "none":
-            ends = restarts or subscription["status"] == "trialing"
-            _add_prorations(world, subscription, before, _Window(*period, at, restarts=ends))
-        invoice = None
-        if restarts or behavior == "always_invoice":
-            invoice = _invoice_now(world, subscription, whole_period=restarts)
-    return invoice
+    _change_items(world, subscription, given.get("items", []))
+    restarts = _restart_if_needed(world, subscription, given, before)
+    behavior = given.get("proration_behavior", "create_prorations")
+    if charged and behavior != "none":
+        ends = restarts or subscription["status"] == "trialing"
+        _add_prorations(world, subscription, before, _Window(*period, at, restarts=ends))
+    if restarts or behavior == "always_invoice":
+        return _invoice_now(world, subscription, whole_period=restarts)
+    return None
 
 
 def _billed(world: World, subscription: Obj) -> list[_Before]:
@@ -205,7 +236,7 @@ def _set_period(world: World, subscription: Obj, end: int) -> None:
     for item in lifecycle.items_of(world, subscription):
         begun = item["current_period_start"] if start is None else start
         world.store.set(item, current_period_start=begun, current_period_end=end)
-    subscriptions.plan_next(world, subscription)
+    lifecycle.plan_next(world, subscription)
 
 
 def _add_prorations(

@@ -1,6 +1,6 @@
 """Collects invoices: the attempt, what follows from it, and the retries."""
 
-from simulators.stripe.billing import invoices, lifecycle
+from simulators.stripe.billing import invoices, lifecycle, pending
 from simulators.stripe.cards import AUTHENTICATION_REQUIRED
 from simulators.stripe.charging import Failure
 from simulators.stripe.errors import InvalidRequest
@@ -78,8 +78,12 @@ def settled(world: World, invoice: Obj, amount_minor: int = 0) -> None:
         world.store.set(invoice, attempt_count=invoice["attempt_count"] + 1)
     invoices.mark_paid(world, invoice, amount_minor)
     subscription = world.store.get("subscription", invoice["_subscription"] or "")
-    if subscription is not None and subscription["latest_invoice"] in {None, invoice["id"]}:
+    if subscription is None:
+        return
+    if subscription["latest_invoice"] in {None, invoice["id"]}:
         lifecycle.activate(world, subscription)
+    if pending.awaits(subscription, invoice):
+        pending.apply(world, subscription)
 
 
 def _close_payment(world: World, invoice: Obj, intent: Obj) -> None:
@@ -105,7 +109,8 @@ def _failed(world: World, invoice: Obj) -> None:
     """Count a failed attempt, plan the next one, and tell the subscription."""
     subscription = world.store.get("subscription", invoice["_subscription"] or "")
     attempts = invoice["attempt_count"] + 1
-    retry_at = _next_attempt(world, invoice, attempts)
+    waited_for = pending.awaits(subscription, invoice)
+    retry_at = None if waited_for else _next_attempt(world, invoice, attempts)
     with world.updating(invoice, "invoice.updated"):
         world.store.set(
             invoice,
@@ -116,7 +121,7 @@ def _failed(world: World, invoice: Obj) -> None:
         )
     world.schedule("retry", invoice, retry_at)
     world.emit("invoice.payment_failed", invoice)
-    if subscription is None:
+    if subscription is None or waited_for:
         return
     lifecycle.fall_behind(world, subscription)
     if retry_at is None and subscription["status"] == "past_due":

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from simulators.stripe import charging, disputes, intents, refunds
-from simulators.stripe.billing import collection, lifecycle, subscriptions, test_clocks
+from simulators.stripe.billing import collection, lifecycle, pending, subscriptions, test_clocks
 from simulators.stripe.store import ACCOUNT_TIME
 from simulators.stripe.world import TEST_CLOCK, World
 from simulators.webhooks.events import Cause, Obj
@@ -28,6 +28,7 @@ ACTIONS: dict[str, tuple[str, Callable[[World, Obj], object]]] = {
     "expire": ("subscription", lifecycle.expire),
     "expire_charge": ("charge", charging.expire_charge),
     "expire_authorization": ("payment_intent", intents.expire_authorization),
+    "expire_pending_update": ("subscription", pending.expire),
     "finalize": ("invoice", collection.advance_draft),
     "renew": ("subscription", subscriptions.renew),
     "resume_collection": ("subscription", lifecycle.resume_collection),

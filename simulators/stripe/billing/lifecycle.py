@@ -6,7 +6,15 @@ from simulators.webhooks.events import Obj
 
 UPDATED = "customer.subscription.updated"
 ENDED = frozenset({"canceled", "incomplete_expired"})
-_ACTIONS = ("renew", "expire", "cancel", "resume_collection", "trial_will_end")
+_ACTIONS = (
+    "renew",
+    "expire",
+    "expire_pending_update",
+    "cancel",
+    "resume_collection",
+    "trial_will_end",
+)
+_TRIAL_WARNING_S = 3 * 86_400
 
 
 def items_of(world: World, subscription: Obj) -> list[Obj]:
@@ -18,6 +26,17 @@ def period_of(world: World, subscription: Obj) -> tuple[int, int]:
     """Return the current period; all items of a subscription share it."""
     item = items_of(world, subscription)[0]
     return item["current_period_start"], item["current_period_end"]
+
+
+def plan_next(world: World, subscription: Obj) -> None:
+    """Plan the next renewal, and what comes before it."""
+    end = period_of(world, subscription)[1]
+    world.schedule("renew", subscription, end)
+    if subscription["cancel_at"]:
+        world.schedule("cancel", subscription, subscription["cancel_at"])
+    if subscription["status"] == "trialing":
+        warning = max(world.now, subscription["trial_end"] - _TRIAL_WARNING_S)
+        world.schedule("trial_will_end", subscription, warning)
 
 
 def set_status(world: World, subscription: Obj, status: str) -> None:
@@ -88,8 +107,10 @@ def cancel(world: World, subscription: Obj, *, reason: str) -> None:
         subscription,
         status="canceled",
         ended_at=world.now,
+        pending_update=None,
         canceled_at=subscription["canceled_at"] or world.now,
         cancellation_details={**details, "reason": details.get("reason") or reason},
+        _pending=None,
     )
     for invoice in world.store.where("invoice", "_subscription", subscription["id"]):
         if invoice["status"] in {"draft", "open"} and invoice["auto_advance"]:

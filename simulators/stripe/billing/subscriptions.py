@@ -12,8 +12,6 @@ from simulators.stripe.intents import attempt, new_intent
 from simulators.stripe.world import World
 from simulators.webhooks.events import Obj
 
-_TRIAL_WARNING_S = 3 * 86_400
-
 
 def new_item(world: World, subscription: Obj, price: Obj, given: Obj) -> Obj:
     """Add an item; its period is set by whoever starts or changes the subscription."""
@@ -46,7 +44,7 @@ def start(world: World, subscription: Obj, behavior: str, *, off_session: bool) 
     invoice = _first_invoice(world, subscription, trial=trial)
     world.store.set(subscription, latest_invoice=invoice["id"])
     invoices.finalize(world, invoice)
-    plan_next(world, subscription)
+    lifecycle.plan_next(world, subscription)
     if not invoice["amount_due"]:
         collection.settled(world, invoice)
         return
@@ -191,17 +189,6 @@ def due_date(world: World, subscription: Obj) -> int | None:
     return None if days is None else world.now + days * 86_400
 
 
-def plan_next(world: World, subscription: Obj) -> None:
-    """Plan the next renewal, and what comes before it."""
-    end = lifecycle.period_of(world, subscription)[1]
-    world.schedule("renew", subscription, end)
-    if subscription["cancel_at"]:
-        world.schedule("cancel", subscription, subscription["cancel_at"])
-    if subscription["status"] == "trialing":
-        warning = max(world.now, subscription["trial_end"] - _TRIAL_WARNING_S)
-        world.schedule("trial_will_end", subscription, warning)
-
-
 def renew(world: World, subscription: Obj) -> None:
     """Begin the next period, after the last one or a trial, with a draft invoice."""
     if subscription["status"] in lifecycle.ENDED:
@@ -220,7 +207,7 @@ def renew(world: World, subscription: Obj) -> None:
         if subscription["status"] != "incomplete":
             invoice = _renewal_invoice(world, subscription, old)
             world.store.set(subscription, latest_invoice=invoice["id"])
-    plan_next(world, subscription)
+    lifecycle.plan_next(world, subscription)
 
 
 def _ends_unpayable(world: World, subscription: Obj) -> bool:

@@ -1,6 +1,6 @@
 """``/v1/invoices`` and ``/v1/invoice_payments``."""
 
-from simulators.stripe.billing import collection, invoices
+from simulators.stripe.billing import collection, invoices, pending
 from simulators.stripe.currencies import Currency
 from simulators.stripe.errors import InvalidRequest, missing
 from simulators.stripe.lists import page
@@ -164,6 +164,9 @@ def void(world: World, call: Call) -> Obj:
     """Void an invoice."""
     invoice = world.fetch("invoice", call.id)
     invoices.void(world, invoice)
+    subscription = world.store.get("subscription", invoice["_subscription"] or "")
+    if subscription is not None and pending.awaits(subscription, invoice):
+        pending.discard(world, subscription)
     return invoice
 
 

@@ -27,11 +27,14 @@ ITEM: dict[str, Field] = {
     "quantity": _QUANTITY,
 }
 BEHAVIOR = Choice("allow_incomplete", "default_incomplete", "error_if_incomplete")
+CHANGE_BEHAVIOR = Choice(
+    "allow_incomplete", "default_incomplete", "error_if_incomplete", "pending_if_incomplete"
+)
 PRORATION = Choice("always_invoice", "create_prorations", "none")
 _ITEM_CHANGE: dict[str, Field] = {
     **ITEM,
     "off_session": Flag(),
-    "payment_behavior": BEHAVIOR,
+    "payment_behavior": CHANGE_BEHAVIOR,
     "proration_behavior": PRORATION,
     "proration_date": TIMESTAMP,
 }

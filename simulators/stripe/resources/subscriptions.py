@@ -8,7 +8,7 @@ from simulators.stripe.lists import page
 from simulators.stripe.resources.catalog import new_price
 from simulators.stripe.resources.common import retriever
 from simulators.stripe.resources.payment_methods import own_payment_method
-from simulators.stripe.resources.subscription_items import ITEM
+from simulators.stripe.resources.subscription_items import CHANGE_BEHAVIOR, ITEM
 from simulators.stripe.resources.subscription_starts import (
     CREATE,
     FIELDS,
@@ -59,6 +59,7 @@ _UPDATE = Params(
         "cancellation_details": _DETAILS,
         "items": Array(Hash(_CHANGED_ITEM), 20),
         "pause_collection": _PAUSE,
+        "payment_behavior": CHANGE_BEHAVIOR,
         "proration_date": TIMESTAMP,
     }
 )
@@ -75,6 +76,19 @@ _STATUSES = (
 )
 
 
+_CAN_WAIT = (
+    "billing_cycle_anchor",
+    "expand",
+    "items",
+    "off_session",
+    "payment_behavior",
+    "proration_behavior",
+    "proration_date",
+    "trial_end",
+)
+"""What may be said beside ``pending_if_incomplete``."""
+
+
 def update(world: World, call: Call) -> Obj:
     """Change a subscription; a change of items, trial or anchor is prorated."""
     subscription = world.fetch("subscription", call.id)
@@ -87,6 +101,7 @@ def update(world: World, call: Call) -> Obj:
         raise InvalidRequest(
             "A canceled subscription can only update its cancellation_details and metadata.",
         )
+    _check_waiting(given)
     for entry in given.get("items", []):
         if "price_data" in entry:
             entry["price"] = new_price(world, entry["price_data"])["id"]
@@ -108,6 +123,16 @@ def update(world: World, call: Call) -> Obj:
     if {"items", "trial_end", "billing_cycle_anchor"} & given.keys():
         changes.change(world, subscription, given)
     return subscription
+
+
+def _check_waiting(given: Obj) -> None:
+    surplus = sorted(given.keys() - set(_CAN_WAIT))
+    if given.get("payment_behavior") == "pending_if_incomplete" and surplus:
+        raise InvalidRequest(
+            "When `payment_behavior` is set to `pending_if_incomplete`, you can only pass "
+            f"supported parameters: {', '.join(_CAN_WAIT)}.",
+            param=surplus[0],
+        )
 
 
 def _replace_discounts(world: World, subscription: Obj, wanted: list[Obj]) -> None:
