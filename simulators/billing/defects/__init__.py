@@ -17,6 +17,8 @@ from simulators.billing.defects import (
     leaks,
     limits,
     money,
+    observability,
+    periods,
     webhooks,
 )
 from simulators.billing.defects.catalogue import DEFECTS, INVARIANTS, Defect
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFECTS", "INVARIANTS", "Defect", "UnknownDefectError", "named", "switched_on"]
 
-GROUPS = (money, idempotency, webhooks, concurrency, authorisation, leaks, limits)
+GROUPS = (
+    money,
+    idempotency,
+    webhooks,
+    concurrency,
+    authorisation,
+    leaks,
+    limits,
+    periods,
+    observability,
+)
 
 
 class UnknownDefectError(Exception):

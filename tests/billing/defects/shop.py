@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import structlog
 from anyio.from_thread import start_blocking_portal
+from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from simulators.billing import defects, failpoints, logs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 DAY_S = 86_400
+METRICS = SecretStr("metrics-token-of-the-tests")
 
 
 class _InProcess(httpx.BaseTransport):
@@ -167,6 +169,35 @@ class Shop:
         reply.raise_for_status()
         with self.controls as controls:
             controls.post("/test/clock", json={"to": at}).raise_for_status()
+
+    def renew(self, tenant: Tenant) -> None:
+        """Let the period end at Stripe, and what is due then be paid, or not."""
+        self.follow(tenant, tenant.get("/subscription")["current_period_end"] + DAY_S // 2)
+
+    def follow(self, tenant: Tenant, to: int) -> None:
+        """Let time go by at Stripe, and tell the service what came of it."""
+        self.to(to)
+        self.deliver_all(
+            tenant,
+            "customer.subscription.updated",
+            "invoice.payment_failed",
+            "invoice.paid",
+            "customer.subscription.deleted",
+        )
+
+    def let_card_fail(self, tenant: Tenant) -> None:
+        """Have what is due from now on be declined."""
+        tenant.add_card("pm_card_chargeCustomerFail").raise_for_status()
+        stripe_id = tenant.get("/subscription")["subscription_id"]
+        card = tenant.get("/payment-methods")["data"][0]["payment_method_id"]
+        update = self.simulator.official().v1.subscriptions.update
+        update(stripe_id, {"default_payment_method": card})
+
+    def scrape(self) -> str:
+        """Read the metrics; the service needs `metrics_token=METRICS`."""
+        bearer = f"Bearer {METRICS.get_secret_value()}"
+        reply = self.client(Authorization=bearer).get("/metrics")
+        return reply.raise_for_status().text
 
     def fault(self, kind: str, tenant: Tenant, **told: Any) -> None:
         """Have the simulator fail at what concerns a customer."""

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.billing.defects.shop import DAY_S
-
 if TYPE_CHECKING:
-    from tests.billing.conftest import Tenant
     from tests.billing.defects.conftest import Both
     from tests.billing.defects.shop import Shop
-
-
-def renew(shop: Shop, tenant: Tenant) -> None:
-    """Let a month go by at Stripe, and tell the service of it."""
-    end = tenant.get("/subscription")["current_period_end"]
-    shop.to(end + 2 * DAY_S)
-    kinds = "customer.subscription.updated", "invoice.payment_failed", "invoice.paid"
-    shop.deliver_all(tenant, *kinds)
 
 
 def test_canary(both: Both) -> None:
@@ -113,12 +102,8 @@ def test_renewal_grants_without_payment(both: Both) -> None:
 
     def story(shop: Shop) -> list[str]:
         tenant = shop.subscriber()
-        tenant.add_card("pm_card_chargeCustomerFail").raise_for_status()
-        stripe_id = tenant.get("/subscription")["subscription_id"]
-        card = tenant.get("/payment-methods")["data"][0]["payment_method_id"]
-        update = shop.simulator.official().v1.subscriptions.update
-        update(stripe_id, {"default_payment_method": card})
-        renew(shop, tenant)
+        shop.let_card_fail(tenant)
+        shop.renew(tenant)
         return [e["source"] for e in tenant.page("transactions") if "pro_" in e["source"]]
 
     grant = "pro_subscription_payment"
@@ -130,7 +115,7 @@ def test_rollover_cap_ignored(both: Both) -> None:
 
     def story(shop: Shop) -> int:
         tenant = shop.subscriber()
-        renew(shop, tenant)
+        shop.renew(tenant)
         balance: int = tenant.get()["credit_balance"]
         return balance
 
