@@ -289,7 +289,10 @@ def _adopt(core: Core, found: SubscriptionFacts) -> int:
     """Tie what Stripe has to the record that asked for it, or to a new one."""
     with core.database.write() as session:
         customer = invoicing.customer_at_stripe(session, found.stripe_customer_id)
-        record = session.scalar(select(Subscription).where(Subscription.id == found.record_id))
+        # Under the customer's lock: someone else may have tied it since we looked.
+        record = _by_stripe_id(session, found.id) or session.scalar(
+            select(Subscription).where(Subscription.id == found.record_id)
+        )
         if record is None:
             record = _new_record(customer.id, found.quantity, core.clock.now())
             living = living_record(session, customer.id)
