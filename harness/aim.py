@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from harness.pytest_plugin import TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    import pytest
 
 ANYTHING = "*"
 
@@ -31,6 +31,7 @@ class Aim:
         """Take hold of what can be stopped."""
         self._session = session
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the likeliest tests first; the rest stay as they are."""
         items.sort(key=lambda item: function_of(item.nodeid) not in self._first)

@@ -31,6 +31,7 @@ EXIT = (
 )
 QUICK = ("e2e", "security")
 _DEADLINE_S = 300.0
+_CORES = os.cpu_count() or 1
 _COLOURS = {
     "killed": "green",
     "incidental": "yellow",
@@ -39,56 +40,64 @@ _COLOURS = {
 }
 
 
+_Defect = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this defect; may be given several times.", metavar="NAME"),
+]
+_Group = Annotated[
+    list[str] | None,
+    typer.Option(help="Only the defects of this group.", metavar="NAME"),
+]
+_Suite = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this suite; may be given several times.", metavar="NAME"),
+]
+_Quick = Annotated[bool, typer.Option("--quick", help=f"Only the suites {' and '.join(QUICK)}.")]
+_Listing = Annotated[
+    bool, typer.Option("--list", help="Name the defects and what each gets wrong; run nothing.")
+]
+_Target = Annotated[str, typer.Option(help="The target to break, as for `run`.", metavar="TARGET")]
+_TargetCommand = Annotated[
+    str | None,
+    typer.Option(
+        help="Start a mutant of your own by this command; {defect} is its --defect NAME.",
+        metavar="COMMAND",
+    ),
+]
+_Jobs = Annotated[
+    int,
+    typer.Option("--jobs", "-j", help="So many defects at a time.", metavar="N", min=1, max=64),
+]
+_Seed = Annotated[
+    int | None,
+    typer.Option(help="Repeat the choices of an earlier gauntlet.", metavar="N", min=0),
+]
+_MinScore = Annotated[
+    float,
+    typer.Option(help="The share that must be killed, from 0 to 1.", metavar="X", min=0, max=1),
+]
+_Deadline = Annotated[float, typer.Option(help="Seconds for each defect.", metavar="S", min=1)]
+_JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the matrix to this file.", metavar="FILE")
+]
+
+
 def gauntlet(
-    defect: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this defect; may be given several times.", metavar="NAME"),
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(help="Only the defects of this group.", metavar="NAME"),
-    ] = None,
-    suite: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this suite; may be given several times.", metavar="NAME"),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help=f"Only the suites {' and '.join(QUICK)}.")
-    ] = False,
-    listing: Annotated[
-        bool, typer.Option("--list", help="Name the defects and what each gets wrong; run nothing.")
-    ] = False,
-    target: Annotated[
-        str, typer.Option(help="The target to break, as for `run`.", metavar="TARGET")
-    ] = "reference",
-    target_command: Annotated[
-        str | None,
-        typer.Option(
-            help="Start a mutant of your own by this command; {defect} is its --defect NAME.",
-            metavar="COMMAND",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int,
-        typer.Option("--jobs", "-j", help="So many defects at a time.", metavar="N", min=1, max=64),
-    ] = os.cpu_count() or 1,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Repeat the choices of an earlier gauntlet.", metavar="N", min=0),
-    ] = None,
-    min_score: Annotated[
-        float,
-        typer.Option(help="The share that must be killed, from 0 to 1.", metavar="X", min=0, max=1),
-    ] = 1.0,
-    deadline: Annotated[
-        float, typer.Option(help="Seconds for each defect.", metavar="S", min=1)
-    ] = _DEADLINE_S,
+    defect: _Defect = None,
+    group: _Group = None,
+    suite: _Suite = None,
+    quick: _Quick = False,
+    listing: _Listing = False,
+    target: _Target = "reference",
+    target_command: _TargetCommand = None,
+    jobs: _Jobs = _CORES,
+    seed: _Seed = None,
+    min_score: _MinScore = 1.0,
+    deadline: _Deadline = _DEADLINE_S,
     report: Annotated[Path, typer.Option(help="The report's folder.", metavar="DIR")] = Path(
         "reports/gauntlet"
     ),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the matrix to this file.", metavar="FILE")
-    ] = None,
+    json_file: _JsonFile = None,
 ) -> int:
     """Break the reference on purpose, one mistake at a time, and see whether the suites notice.
 

@@ -41,63 +41,72 @@ _Seed = Annotated[
 ]
 
 
+_Suite = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Run this suite only; may be given several times.",
+        metavar="NAME",
+        show_default="all",
+    ),
+]
+_Workers = Annotated[
+    int | None,
+    typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
+]
+_Database = Annotated[
+    str | None,
+    typer.Option(
+        help="The reference service's database: sqlite, or postgres (a server of its own).",
+        metavar="KIND",
+        show_default="sqlite",
+    ),
+]
+_Defect = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Have the reference make this mistake on purpose (`gauntlet --list` names them);"
+        " may be given several times.",
+        metavar="NAME",
+        show_default="none",
+    ),
+]
+_TargetCommand = Annotated[
+    str | None,
+    typer.Option(
+        help="Start the target by this command instead of its profile's own.",
+        metavar="COMMAND",
+        show_default="the profile's",
+    ),
+]
+_First = Annotated[
+    list[str] | None,
+    typer.Option(help="Run this test function before the others.", metavar="TEST"),
+]
+_StopAt = Annotated[
+    list[str] | None,
+    typer.Option(help="Stop once this check or test function has found something.", metavar="NAME"),
+]
+_Report = Annotated[
+    Path | None,
+    typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
+]
+_JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
+]
+
+
 def run(
     target: _Target = None,
-    suite: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Run this suite only; may be given several times.",
-            metavar="NAME",
-            show_default="all",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
-    ] = None,
+    suite: _Suite = None,
+    workers: _Workers = None,
     seed: _Seed = None,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            help="The reference service's database: sqlite, or postgres (a server of its own).",
-            metavar="KIND",
-            show_default="sqlite",
-        ),
-    ] = None,
-    defect: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Have the reference make this mistake on purpose (`gauntlet --list` names them);"
-            " may be given several times.",
-            metavar="NAME",
-            show_default="none",
-        ),
-    ] = None,
-    target_command: Annotated[
-        str | None,
-        typer.Option(
-            help="Start the target by this command instead of its profile's own.",
-            metavar="COMMAND",
-            show_default="the profile's",
-        ),
-    ] = None,
-    first: Annotated[
-        list[str] | None,
-        typer.Option(help="Run this test function before the others.", metavar="TEST"),
-    ] = None,
-    stop_at: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Stop once this check or test function has found something.", metavar="NAME"
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
-    ] = None,
+    database: _Database = None,
+    defect: _Defect = None,
+    target_command: _TargetCommand = None,
+    first: _First = None,
+    stop_at: _StopAt = None,
+    report: _Report = None,
+    json_file: _JsonFile = None,
 ) -> int:
     """Run the suites against a target and give one verdict.
 
