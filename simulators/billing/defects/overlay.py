@@ -93,6 +93,11 @@ class Overlay:
         route = {"path": path, "endpoint": endpoint, "methods": [method], "response_model": None}
         self._routes.append({**route, "include_in_schema": False, **options})
 
+    @property
+    def reroutes(self) -> bool:
+        """Tell whether an application has to be told of what is replaced."""
+        return bool(self._dependencies or self._routes)
+
     def install(self, app: FastAPI) -> None:
         """Have an application use the replaced dependencies and routes."""
         app.dependency_overrides |= self._dependencies
