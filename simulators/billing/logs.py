@@ -12,34 +12,50 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-# Anything that looks like a secret or a card number, however it came into a message.
+    from structlog.typing import Processor
+
+# Anything that looks like a secret, a card number or an e-mail address, however it came into a
+# message: PostgreSQL quotes the row that it refuses.
 _SECRET = re.compile(
     r"\b(?:bk|sk|rk|whsec)_[A-Za-z0-9_-]{8,}|(?<![A-Za-z0-9])\d(?:[ -]?\d){12,18}(?![A-Za-z0-9])"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]+"
 )
+
+_TOLD_ALREADY = "Exception in ASGI application"
 
 
 def configure(level: str) -> None:
-    """Send structured logs to stderr."""
+    """Send structured logs to stderr, and what libraries log of warnings and errors with them."""
+    shape: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(),
+        scrub,
+    ]
+    rendered = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(),
-            scrub,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shape, rendered],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendered],
+        foreign_pre_chain=shape,
+    )
+    handler.setFormatter(formatter)
+    # Told already, with the request's id, by the handler of what nobody handled.
+    handler.addFilter(lambda record: not record.getMessage().startswith(_TOLD_ALREADY))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def scrub(
     _logger: object, _method: str, entry: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Replace what looks like a secret or a card number, wherever it stands in an entry."""
+    """Replace what looks like a secret, a card number or an e-mail address, wherever it stands in an entry."""
     for name, value in entry.items():
         if isinstance(value, str):
             entry[name] = _SECRET.sub("[redacted]", value)

@@ -127,7 +127,8 @@ def places(document: Mapping[str, Any]) -> dict[str, tuple[re.Pattern[str], list
 
 
 async def _internal(request: Request, error: Exception) -> Response:
-    log.error("unhandled", request_id=_request_id(request), error=type(error).__name__)
+    about = {"request_id": _request_id(request), "error": type(error).__name__}
+    log.error("unhandled", **about, exc_info=error)
     return document(500, "internal_error", "Something broke here.", request_id=_request_id(request))
 
 

@@ -129,11 +129,17 @@ def _engine(url: str, connections: int) -> Engine:
             url,
             pool_size=connections,
             max_overflow=0,
+            # A failed statement is logged, and its parameters may be personal.
+            hide_parameters=True,
             pool_pre_ping=True,
             connect_args={"options": f"{options} -c timezone=UTC", "application_name": "billing"},
         )
     engine = create_engine(
-        url, pool_size=connections, max_overflow=0, connect_args={"timeout": _LOCK_WAIT_S}
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"timeout": _LOCK_WAIT_S},
     )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
