@@ -55,7 +55,7 @@ def configure(level: str) -> None:
 def scrub(
     _logger: object, _method: str, entry: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Replace what looks like a secret, a card number or an e-mail address, wherever it stands in an entry."""
+    """Replace secrets, card numbers and e-mail addresses, wherever they stand in an entry."""
     for name, value in entry.items():
         if isinstance(value, str):
             entry[name] = _SECRET.sub("[redacted]", value)
