@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from simulators.billing.settings import Settings
 from simulators.billing.storage.database import Database
 from simulators.billing.storage.tables import CreditTransaction, Payment
 from simulators.billing.stripe_gateway.gateway import StripeGateway
+from tests.billing import capturing
 from tests.billing.databases import databases as of_kind
 from tests.billing.fake_stripe import FakeStripe
 from tests.billing.running import (
@@ -40,6 +42,17 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 NIGHTLY = pytest.mark.nightly
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Capture the SQL of this process and of all that serve, and hold that no input is in it."""
+    path = tmp_path_factory.mktemp("statements") / "statements.jsonl"
+    os.environ[capturing.FILE] = str(path)
+    capturing.install()
+    yield path
+    del os.environ[capturing.FILE]
+    assert not list(capturing.with_inputs(capturing.captured(path)))
 
 
 @pytest.fixture(scope="session")

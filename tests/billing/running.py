@@ -238,7 +238,7 @@ def running_service(
 def serving(service: Service, sock: socket.socket, number: int) -> Iterator[Process]:
     """Run one serving process on an inherited socket."""
     fd = sock.fileno()
-    arguments = ["simulators.billing", "serve", "--fd", str(fd)]
+    arguments = ["tests.billing.capturing", "serve", "--fd", str(fd)]
     with process(service.folder, f"billing-{number}", arguments, service.env, (fd,)) as child:
         _wait_until_ready(child)
         yield child

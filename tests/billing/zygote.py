@@ -16,12 +16,14 @@ from pathlib import Path
 
 from simulators.billing import logs, serving
 from simulators.billing.settings import load_settings
+from tests.billing import capturing
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Fork on demand until standard input ends."""
+    capturing.install()
     fd, folder = int(sys.argv[1]), Path(sys.argv[2])
     # Nobody waits for the killed: the kernel may forget them at once.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
