@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,7 +20,7 @@ from harness.target.wire import Call, NoReply, Reply
 from harness.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.target.protocol import Target
 
@@ -63,6 +65,8 @@ class Ground:
         self.webhook_secret = (
             environment.get(profile.webhooks.secret_env) if profile.webhooks else None
         )
+        database_url_env = profile.evidence.database_url_env
+        self.database_url = environment.get(database_url_env) if database_url_env else None
         facts = {"seed": plan.seed, "run_id": plan.run_id, "target": profile.target.name}
         self.history = History(file, self.redactor, worker=worker, facts=facts)
         self._file = file
@@ -85,6 +89,13 @@ class Ground:
         """Give a test its session."""
         return self._session(test, self.history)
 
+    @contextlib.contextmanager
+    def visit(self, test: str, address: str) -> Iterator[Session]:
+        """Give a test a session that comes from another address of this machine's."""
+        target = self.target.profile.target
+        with Transport(target.base_url, target.timeout_s, source_address=address) as transport:
+            yield self._session(test, self.history, transport)
+
     def judge(self) -> Judge:
         """Give a judge; what it reads is no part of the history."""
         reading = self._session("judge", History(None, self.redactor))
@@ -99,14 +110,15 @@ class Ground:
         if self._file:
             self._file.close()
 
-    def _session(self, test: str, history: History) -> Session:
+    def _session(self, test: str, history: History, transport: Transport | None = None) -> Session:
         names = Names(self.plan.seed, self.plan.run_id, test)
-        return Session(self.target, self._send, history, self.redactor, names=names, test=test)
+        send = partial(self._send, transport or self._transport)
+        return Session(self.target, send, history, self.redactor, names=names, test=test)
 
-    def _send(self, call: Call) -> Reply | NoReply:
+    def _send(self, transport: Transport, call: Call) -> Reply | NoReply:
         """Send a call, unless the target is silent: a run must end soon, not a timeout per call."""
         if self.silent:
             return NoReply("unreachable", sent=False, detail="the target has stopped answering")
-        reply = self._transport.send(call)
+        reply = transport.send(call)
         self._silent = self._silent + 1 if isinstance(reply, NoReply) else 0
         return reply

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from harness.errors import ProviderError
+from harness.errors import ProviderError, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,7 +129,8 @@ class SimulatorProvider:
     def fault(self, kind: str, on: str, *, customer: str, **says: Any) -> Iterator[None]:
         """Strike the calls about one customer inside: those of charges, refunds or invoices.
 
-        `kind` and what it `says` besides are the simulator's (`docs/FAULTS.md`).
+        `kind` and what it `says` besides are the simulator's (`docs/FAULTS.md`). Raises `Unknown`
+        where nothing was struck: then nothing was tried.
         """
         url = f"{self._url}/simulator/faults"
         wish = {"kind": kind, "path": _RESOURCES[on], "customer": customer, **says}
@@ -139,7 +140,10 @@ class SimulatorProvider:
             yield
         finally:
             with _understood(self._url):
+                hits = [f["hits"] for f in _ask("GET", url)["faults"] if f["id"] == made["id"]]
                 _ask("DELETE", f"{url}/{made['id']}")
+        if not any(hits):
+            raise Unknown(f"the target made no call of {on} that could be struck")
 
     def now(self) -> int:
         """Give the account's time, in Unix seconds."""

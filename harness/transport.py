@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 REPLY_BYTES_MAX = 16 * 1024 * 1024
+
+_LOOPBACK = ip_network("127.0.0.0/8")
 
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -120,3 +125,23 @@ def _read(response: httpx.Response, ends_at: float) -> Reply | NoReply:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def spare_address(base_url: str, name: str) -> str | None:
+    """Give an address of this machine's that others hardly use, always the same for a name.
+
+    A target on the same machine takes who comes from there for somebody else. None where the target
+    is elsewhere, or where the machine has one loopback address only (macOS, unless told otherwise).
+    """
+    host = httpx.URL(base_url).host
+    if not host.startswith("127."):
+        return None
+    digest = hashlib.sha256(name.encode()).digest()
+    offset = 1 + int.from_bytes(digest[:4], "big") % (_LOOPBACK.num_addresses - 2)
+    address = str(_LOOPBACK[offset])
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return None
+    return address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -160,6 +161,9 @@ def _run(ground: Ground, wanted: list[Mutant], jobs: int, min_score: float) -> M
             _progress(hunt, len(done), len(hunts))
     except KeyboardInterrupt:
         interrupted = True
+        # Ending takes moments, is bounded, and must not be cut off: the matrix would be lost.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         errors.print("ending what runs …", style="bold yellow")
     finally:
         hunter.stop()
