@@ -30,7 +30,7 @@ _OFFICE = ZoneInfo("America/New_York")
     "renewals-stop-on-the-31st",
     "time",
     breaks=8,
-    found_by=("invoices_grant_once", "test_renewals_come_after_months_of_every_length"),
+    found_by=("invoices_grant_once", "test_a_subscription_of_the_31st_renews_at_each_months_end"),
 )
 def renewals_stop_on_the_31st(overlay: Overlay) -> None:
     """Look for the same day of the next month, and skip the renewal where there is none."""
@@ -125,7 +125,7 @@ def scheduled_end_takes_the_plan_at_once(overlay: Overlay) -> None:
     "cancelled-subscription-bills-on",
     "time",
     breaks=8,
-    found_by=("test_a_cancelled_subscription_bills_no_more",),
+    found_by=("test_a_cancellation_at_the_end_of_the_period_stops_the_next",),
 )
 def cancelled_subscription_bills_on(overlay: Overlay) -> None:
     """Note a cancellation in the own books and never tell Stripe, which charges on."""
@@ -144,7 +144,7 @@ def cancelled_subscription_bills_on(overlay: Overlay) -> None:
     "past-due-never-ends",
     "dunning",
     breaks=8,
-    found_by=("test_the_last_failed_payment_ends_the_subscription",),
+    found_by=("test_a_debt_that_is_never_paid_ends_the_plan",),
 )
 def past_due_never_ends(overlay: Overlay) -> None:
     """Leave a subscription past due for ever, since its end is expected from `active` alone."""
@@ -164,8 +164,8 @@ def past_due_never_ends(overlay: Overlay) -> None:
     "dunning",
     breaks=8,
     found_by=(
-        "test_after_the_end_usage_is_charged_without_the_plan",
-        "test_the_last_failed_payment_ends_the_subscription",
+        "test_after_cancelling_at_once_usage_costs_the_payg_rate",
+        "test_a_debt_that_is_never_paid_ends_the_plan",
     ),
 )
 def paid_plans_prices_after_the_end(overlay: Overlay) -> None:

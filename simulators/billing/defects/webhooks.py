@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import stripe
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from simulators.billing import ledger
 from simulators.billing.defects.catalogue import defect
@@ -16,7 +16,7 @@ from simulators.billing.http import webhooks
 from simulators.billing.identifiers import new_id
 from simulators.billing.ledger import Posting
 from simulators.billing.storage.database import locked_customer
-from simulators.billing.storage.tables import Invoice
+from simulators.billing.storage.tables import Invoice, Subscription
 from simulators.billing.stripe_gateway import facts
 from simulators.billing.stripe_gateway.subscriptions import SubscriptionCalls
 from simulators.billing.worker import inbox
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from simulators.billing.worker.inbox import Event
 
 _payload: ContextVar[Mapping[str, Any] | None] = ContextVar("payload", default=None)
-_UPDATED = "customer.subscription.updated"
+_BELIEVED = frozenset({"customer.subscription.created", "customer.subscription.updated"})
 
 
 @defect(
@@ -104,12 +104,12 @@ def event_done_before_its_effect(overlay: Overlay) -> None:
     found_by=("test_an_old_event_that_comes_late_changes_nothing",),
 )
 def late_event_puts_state_back(overlay: Overlay) -> None:
-    """Believe the payload of `customer.subscription.updated`, however old it is."""
+    """Believe what an event says of a subscription, however old it is, and revive an ended one."""
+    overlay.without_index("uq_subscriptions_living")
 
     def claim(core: Core) -> Event | None:
         event: Event | None = claimed(core)
-        told = event is not None and event.type == _UPDATED
-        _payload.set(event.object if event and told else None)
+        _payload.set(event.object if event and event.type in _BELIEVED else None)
         return event
 
     def get(self: SubscriptionCalls, stripe_id: str) -> facts.SubscriptionFacts:
@@ -117,6 +117,9 @@ def late_event_puts_state_back(overlay: Overlay) -> None:
         if told is None or told["id"] != stripe_id:
             fresh: facts.SubscriptionFacts = fetched(self, stripe_id)
             return fresh
+        with overlay.database.write() as session:
+            revived = update(Subscription).where(Subscription.stripe_id == stripe_id)
+            session.execute(revived.values(ended_at=None))
         return facts.subscription(stripe.Subscription.construct_from(dict(told), None))
 
     claimed = overlay.replace(inbox, "claim", claim)

@@ -290,7 +290,7 @@ def test_a_guard_is_taken_alone(database: Database) -> None:
 
     customer = text(
         "INSERT INTO customers (id, email, source, stripe_customer_id, plan, created_at)"
-        " VALUES ('cust_1', 'a@example.com', 'direct', 'cus_1', 'trial', 0)"
+        " VALUES ('cust_1', 'a@shop.test', 'direct', 'cus_1', 'trial', 0)"
     )
     before = schema()
     with database.write() as session:
@@ -304,12 +304,12 @@ def test_a_guard_is_taken_alone(database: Database) -> None:
     with database.write() as session:
         assert ledger.balance(session, "cust_1") == 5
         ledger.append(session, "cust_1", ledger.Posting(-9, "adjustment", "why"), at=0)
-    columns = "customer_id, sequence, previous_sequence, balance_before, amount, balance_after"
-    copied = f"SELECT 'x', {columns}, source, cause, details, 0 FROM credit_transactions"
-    refused = (
-        "UPDATE credit_transactions SET amount = 6",
-        f"INSERT INTO credit_transactions {copied}",
+    copied = (
+        "INSERT INTO credit_transactions SELECT 'x', customer_id, sequence, previous_sequence,"
+        " balance_before, amount, balance_after, source, cause, details, 0"
+        " FROM credit_transactions"
     )
+    refused = ("UPDATE credit_transactions SET amount = 6", copied)
     for statement in refused:
         with pytest.raises(IntegrityError), database.write() as session:
             session.execute(text(statement))
