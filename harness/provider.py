@@ -125,6 +125,13 @@ class SimulatorProvider:
             answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
             return bool(answer["settled"])
 
+    def period_end(self, customer: str) -> int:
+        """Give when the period of a customer's newest subscription ends, in Unix seconds."""
+        with _understood(self._url):
+            reader = StripeProvider(_SIMULATOR_KEY, self._url)
+            (newest, *_) = reader.listed("subscriptions", {"customer": customer})
+            return int(newest["items"]["data"][0]["current_period_end"])
+
     @contextlib.contextmanager
     def fault(self, kind: str, on: str, *, customer: str, **says: Any) -> Iterator[None]:
         """Strike the calls about one customer inside: those of charges, refunds or invoices.
@@ -178,7 +185,7 @@ class StripeProvider:
         found: list[Movement] = []
         with _understood(self._base):
             for customer in sorted(customers):
-                for charge in self._list("charges", {"customer": customer}):
+                for charge in self.listed("charges", {"customer": customer}):
                     found += self._movements(charge)
         return Journal(tuple(sorted(found, key=lambda movement: movement.at)))
 
@@ -197,7 +204,7 @@ class StripeProvider:
         invoice = self._invoice(charge)
         yield _from_charge(charge, invoice)
         if charge["amount_refunded"]:
-            for refund in self._list("refunds", {"charge": charge["id"]}):
+            for refund in self.listed("refunds", {"charge": charge["id"]}):
                 yield _from_refund(refund, charge, invoice)
 
     def _invoice(self, charge: Mapping[str, Any]) -> str | None:
@@ -206,9 +213,10 @@ class StripeProvider:
         if not intent:
             return None
         asked = {"payment[type]": "payment_intent", "payment[payment_intent]": intent}
-        return next((paid["invoice"] for paid in self._list("invoice_payments", asked)), None)
+        return next((paid["invoice"] for paid in self.listed("invoice_payments", asked)), None)
 
-    def _list(self, resource: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    def listed(self, resource: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        """Read every object of a kind, newest first, page by page."""
         after: dict[str, str] = {}
         more = True
         while more:

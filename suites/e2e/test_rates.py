@@ -69,6 +69,22 @@ def test_after_cancelling_at_once_usage_costs_the_payg_rate(billing: Session) ->
 
 
 @pytest.mark.requires("subscribe", "cancel_subscription")
+@pytest.mark.requirement("BH-8", "BH-E2E-CANCEL")
+def test_a_scheduled_end_keeps_the_plan_until_then(billing: Session) -> None:
+    """Who cancels for the end of the period keeps the plan's rate while it lasts."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, units = subscribed(billing)
+    billing.ok(
+        "cancel_subscription",
+        customer=customer,
+        subscription=answer.get("subscription"),
+        at_period_end=True,
+    )
+    use(billing, customer, units)
+    _assert_costs(billing, customer, plan.overage_minor)
+
+
+@pytest.mark.requires("subscribe", "cancel_subscription")
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-RESUBSCRIBE")
 def test_subscribing_again_pays_and_grants_again(billing: Session) -> None:
     """A second subscription after a cancelled one is paid for, and brings its own units."""

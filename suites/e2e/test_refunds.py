@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.e2e.steps import add_card, insist, plan_of, sign_up, subscribed, told, units_of
+from suites.e2e.steps import (
+    add_card,
+    insist,
+    plan_of,
+    sign_up,
+    subscribed,
+    told,
+    units_of,
+    use,
+)
 
 if TYPE_CHECKING:
     from harness.ground import Ground
@@ -52,6 +61,30 @@ def test_a_refund_takes_back_what_it_had_bought(billing: Session, ground: Ground
     assert balance["units"] == due, f"a refund left {balance['units']} units, where {due} are due"
     back = _given_back(ground, customer)
     assert back == [plan.price_minor], f"the provider gave {told(back, billing)} back"
+
+
+@pytest.mark.requires("record_usage", "cancel_subscription")
+@pytest.mark.requirement("BH-2", "BH-E2E-REFUND")
+def test_what_is_owed_is_taken_from_the_next_grant(billing: Session) -> None:
+    """Units that were used and then refunded are owed, and come off what is granted next."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, units = subscribed(billing)
+    left = plan.included_units // 4
+    use(billing, customer, units - left)
+    billing.ok("refund_payment", payment=_payment(billing, customer))
+    billing.until(lambda b: b.get("units") == 0, "get_balance", customer=customer)
+    subscription = answer.get("subscription")
+    billing.ok(
+        "cancel_subscription", customer=customer, subscription=subscription, at_period_end=False
+    )
+    name, _ = plan_of(billing, "pro")
+    billing.ok("subscribe", customer=customer, plan=name, quantity=1)
+    balance = billing.until(lambda b: b.get("units") > 0, "get_balance", customer=customer)
+    # Of what the refund took back, so much was there to be taken; the rest is owed.
+    assert balance["units"] == left, (
+        f"with {plan.included_units - left} units owed a new grant left {balance['units']},"
+        f" where {left} are due"
+    )
 
 
 @pytest.mark.requirement("BH-3", "BH-E2E-REFUND")

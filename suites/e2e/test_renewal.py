@@ -130,6 +130,19 @@ def test_a_renewal_that_is_not_paid_grants_nothing(
     assert paid == [plan.price_minor], f"an unpaid renewal cost {told(paid[1:], billing)}"
 
 
+@pytest.mark.requires("get_customer")
+@pytest.mark.requirement("BH-8", "BH-10", "BH-E2E-DUNNING")
+def test_a_failed_renewal_is_shown_as_past_due(billing: Session, clock: Timeline) -> None:
+    """A customer whose renewal was declined is shown as past due, not as if all were well."""
+    if "status" not in billing.target.profile.operations["get_customer"].reply:
+        pytest.skip("get_customer shows no status")
+    customer, answer, _ = subscribed(billing)
+    _card_goes_bad(billing, customer)
+    _renew(billing, clock, customer, answer)
+    status = billing.ok("get_customer", customer=customer).get("status")
+    assert status == "past_due", f"a customer whose renewal was declined is shown as {status}"
+
+
 @pytest.mark.requires(provider=True)
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-DUNNING")
 def test_a_debt_that_is_paid_late_brings_its_units_once(
@@ -245,12 +258,25 @@ def test_a_subscription_of_the_31st_renews_at_each_months_end(
     billing: Session, clock: Timeline
 ) -> None:
     """Anchored on the 31st, periods end on the last day of a short month, and on the 31st again."""
-    clock.advance_to(_next_new_years_eve(clock.now()))
+    clock.advance_to(_next(clock.now(), 12, 31))
     customer, answer, _ = subscribed(billing)
     ends = [datetime.fromtimestamp(_renew(billing, clock, customer, answer), UTC) for _ in range(4)]
     days = [(end.month, end.day) for end in ends]
     february = 29 if _is_leap(ends[0].year) else 28
     assert days == [(1, 31), (2, february), (3, 31), (4, 30)], f"periods ended on {days}"
+
+
+@pytest.mark.requirement("BH-8", "BH-10", "BH-E2E-MONTH-ENDS")
+def test_a_period_ends_when_the_provider_says(
+    billing: Session, clock: Timeline, simulator: SimulatorProvider
+) -> None:
+    """Where the clocks of Europe and America change within it, a period ends to the second."""
+    for month in (3, 10):
+        clock.advance_to(_next(clock.now(), month, 7))
+        customer, answer, _ = subscribed(billing)
+        shown = _period_end(billing, customer, answer)
+        due = simulator.period_end(str(customer.provider_customer))
+        assert shown == due, f"a period is shown to end {shown - due:+d} s off the provider's"
 
 
 @pytest.mark.requires("change_subscription", provider=True)
@@ -301,11 +327,11 @@ def test_an_event_whose_effect_fails_is_not_lost(
     billing.until(lambda b: b.get("units") == due, "get_balance", customer=customer)
 
 
-def _next_new_years_eve(now: int) -> int:
-    """Give noon of the next 31 December, UTC."""
+def _next(now: int, month: int, day: int) -> int:
+    """Give noon of the next such day, UTC."""
     today = datetime.fromtimestamp(now, UTC)
-    eve = datetime(today.year, 12, 31, 12, tzinfo=UTC)
-    return int((eve if eve > today else eve.replace(year=today.year + 1)).timestamp())
+    found = datetime(today.year, month, day, 12, tzinfo=UTC)
+    return int((found if found > today else found.replace(year=today.year + 1)).timestamp())
 
 
 def _is_leap(year: int) -> bool:
