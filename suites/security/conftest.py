@@ -1,0 +1,37 @@
+"""Every test of this suite comes from an address of its own, so that no other test pays for it.
+
+Services count wrong keys by address: a test that sends many would lock the rest of a run out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.transport import spare_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.ground import Ground
+    from harness.session import Session
+
+
+@pytest.fixture
+def address(ground: Ground, request: pytest.FixtureRequest) -> str | None:
+    """Give the address that the test comes from; None where there is but the run's own."""
+    base_url = ground.target.profile.target.base_url
+    return spare_address(base_url, f"{ground.plan.run_id} {request.node.nodeid}")
+
+
+@pytest.fixture
+def billing(
+    billing: Session, ground: Ground, address: str | None, request: pytest.FixtureRequest
+) -> Iterator[Session]:
+    """Give a test its hold on the target, from its own address."""
+    if address is None:
+        yield billing
+        return
+    with ground.visit(request.node.nodeid, address) as visiting:
+        yield visiting
