@@ -188,7 +188,7 @@ class Service:
         """Wait until every event was delivered and had its effect."""
         self.simulator.settle()
         with self.controls as controls:
-            reply = controls.post("/test/drain", json={"deadline_s": 10}).json()
+            reply = controls.post("/test/drain", json={"deadline_s": 30}).json()
         assert reply == {"settled": True, "pending": 0}, reply
 
     def advance(self, to: int) -> None:
