@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,6 +12,7 @@ from sqlalchemy import event
 from simulators.billing.clock import MovableClock
 from simulators.billing.core import Core
 from simulators.billing.domain.plans import Catalogue
+from simulators.billing.http import app, documented
 from simulators.billing.identifiers import Vault
 from simulators.billing.settings import Settings
 from simulators.billing.storage.database import Database
@@ -57,16 +57,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def _document_once() -> Iterator[None]:
     """Describe the API once: it takes most of the time in which an application is made."""
-    genuine = FastAPI.openapi
+    describe, complete = FastAPI.openapi, documented.complete
     kept: list[dict[str, Any]] = []
 
-    def openapi(self: FastAPI) -> dict[str, Any]:
+    def once(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
         if not kept:
-            kept.append(genuine(self))
-        return copy.deepcopy(kept[0])
+            kept.append(complete(document, settings))
+        return kept[0]
+
+    def openapi(self: FastAPI) -> dict[str, Any]:
+        return kept[0] if kept else describe(self)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(FastAPI, "openapi", openapi)
+        patched.setattr(app, "complete", once)
         yield
 
 
