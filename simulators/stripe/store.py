@@ -74,7 +74,7 @@ class Store:
 
     def insert(self, obj: Obj) -> Obj:
         """Add a new object and return it."""
-        self._table(obj["object"])[obj["id"]] = obj
+        self._tables.setdefault(obj["object"], {})[obj["id"]] = obj
         self._reindex(obj, obj.keys(), add=True)
         self._undo.append(lambda: self._drop(obj))
         return obj
@@ -184,7 +184,8 @@ class Store:
                 self._undo.clear()
 
     def _table(self, kind: str) -> dict[str, Obj]:
-        return self._tables.setdefault(kind, {})
+        """Return a kind's table; looking never adds one, so others may look meanwhile."""
+        return self._tables.get(kind, {})
 
     def _drop(self, obj: Obj) -> None:
         self._reindex(obj, obj.keys(), add=False)

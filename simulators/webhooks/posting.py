@@ -1,9 +1,11 @@
 """One attempt to deliver: a signed POST that ends in a status, or in a reason for none."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 import httpx
 
@@ -122,8 +124,19 @@ class Poster:
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-            self._client = httpx.AsyncClient(trust_env=False, timeout=None, limits=limits)  # noqa: S113 - asyncio.timeout bounds the whole attempt
+            self._client = httpx.AsyncClient(
+                verify=_trusted(),
+                trust_env=False,
+                timeout=None,  # noqa: S113 - asyncio.timeout bounds the whole attempt
+                limits=limits,
+            )
         return self._client
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return whose certificates are believed; loading them takes long, so once for all."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def _read_some(chunks: AsyncIterator[bytes]) -> None:

@@ -5,7 +5,9 @@ installed `stripe` package when the test ends.
 """
 
 import json
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,18 +22,21 @@ from simulators.stripe.app import create_app
 from simulators.stripe.server import configure, open_socket
 from simulators.stripe.settings import Settings
 from simulators.stripe.simulator import Simulator
-from simulators.webhooks.delivery import DeliverySettings
 from tests.stripe_sim.conformance import problems
 
 KEY = "sk_test_conformance"
 DAY_S = 86_400
+DEADLINE_S = 60
+"""When to give up: far beyond what anything takes, so that a busy machine fails no test."""
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody, and is never used: loading the roots takes longer than most of these tests."""
 
 
 class _RecordingClient(stripe.RequestsClient):
     """The official HTTP client, which also keeps what came back with 200."""
 
     def __init__(self) -> None:
-        super().__init__(timeout=20)
+        super().__init__(timeout=DEADLINE_S + 20)
         self.bodies: list[bytes] = []
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -53,7 +58,9 @@ class Account:
         self.stripe = stripe.StripeClient(
             KEY, base_addresses={"api": self.url}, http_client=self.http, max_network_retries=0
         ).v1
-        self.raw = httpx.Client(base_url=self.url, auth=(KEY, ""), timeout=20)
+        self.raw = httpx.Client(
+            base_url=self.url, auth=(KEY, ""), timeout=DEADLINE_S + 20, verify=TLS
+        )
 
     @property
     def now(self) -> int:
@@ -61,12 +68,14 @@ class Account:
 
     def advance(self, to: int) -> None:
         """Move time on, and wait for what it brings about to be delivered."""
-        answer = self.raw.post("/simulator/clock", json={"to": to})
+        command = {"to": to, "deadline_s": DEADLINE_S}
+        answer = self.raw.post("/simulator/clock", json=command)
         assert answer.status_code == 200, answer.text
         assert self.settle()["settled"]
 
     def settle(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.raw.post("/simulator/settle", json={"deadline_s": 10}).json()
+        command = {"deadline_s": DEADLINE_S}
+        answer: dict[str, Any] = self.raw.post("/simulator/settle", json=command).json()
         return answer
 
     def journal(self, customer: str | None = None) -> dict[str, Any]:
@@ -186,13 +195,21 @@ def open_receiver() -> Iterator[Callable[..., Receiver]]:
         server.server_close()
 
 
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Wait until something holds; False when the deadline came first."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (holds := condition()) and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    return holds
+
+
 def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
             if receiver.hold is not None:
-                receiver.hold.wait(20)
+                receiver.hold.wait(DEADLINE_S)
             self.send_response(receiver.status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
@@ -203,10 +220,3 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             """Say nothing."""
 
     return Handler
-
-
-@pytest.fixture
-def fast_delivery() -> Settings:
-    """Return settings whose receivers are given up on quickly."""
-    delivery = DeliverySettings(timeout_s=0.5, concurrency=2, retries_s=(600, 3_600))
-    return Settings(seed=1, running=False, delivery=delivery)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from simulators.stripe.resources import ROUTES
@@ -57,9 +58,10 @@ Pair = tuple[str, str]
 def snapshot(simulator: Simulator) -> str:
     """Return all of the state as text: objects, plans, money, deliveries."""
     store, deliverer = simulator.world.store, simulator.deliverer
+    tables = list(store._tables.items())  # in one go: a server's thread may be at work
     return json.dumps(
         {
-            "objects": {kind: table for kind, table in store._tables.items() if table},
+            "objects": {kind: table for kind, table in tables if table},
             "agendas": {name: plans for name, plans in _plans(simulator).items() if plans},
             "money": len(simulator.world.journal.records),
             "messages": sorted(deliverer.undelivered),
@@ -173,3 +175,8 @@ def ids_of(simulator: Simulator) -> Ids:
     """Return the ids of some objects of every kind but events."""
     tables = simulator.world.store._tables.items()
     return {kind: [*table][:2] + [*table][-2:] for kind, table in tables if kind != "event"}
+
+
+def examples(everyday: int, nightly: int) -> int:
+    """Return how many examples to try: these in `make test`, those in `make nightly`."""
+    return nightly if settings.get_current_profile_name() == "nightly" else everyday

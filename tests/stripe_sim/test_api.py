@@ -48,7 +48,10 @@ LIVE_KEY = "sk_live_12345678901234"  # scan: allow(made up, to be refused)
 )
 def test_a_key_that_is_not_a_test_key_gets_401(account: Account, authorization: str) -> None:
     """Only plausible test keys may call; the answer shows no whole key."""
-    answer = httpx.get(f"{account.url}/v1/customers", headers={"Authorization": authorization})
+    request = account.raw.build_request(
+        "GET", "/v1/customers", headers={"Authorization": authorization}
+    )
+    answer = account.raw.send(request, auth=None)
     assert answer.status_code == 401
     assert LIVE_KEY not in answer.text
     assert error_of(answer)["type"] == "invalid_request_error"
@@ -57,9 +60,10 @@ def test_a_key_that_is_not_a_test_key_gets_401(account: Account, authorization: 
 @pytest.mark.parametrize("key", ["sk_test_1", "rk_test_abc_DEF"])
 def test_bearer_and_basic_keys_are_taken(account: Account, key: str) -> None:
     """A key can be given as Bearer or as the user name of Basic."""
-    url = f"{account.url}/v1/customers"
-    assert httpx.get(url, headers={"Authorization": f"Bearer {key}"}).status_code == 200
-    assert httpx.get(url, auth=(key, "")).status_code == 200
+    bearer = {"Authorization": f"Bearer {key}"}
+    request = account.raw.build_request("GET", "/v1/customers", headers=bearer)
+    assert account.raw.send(request, auth=None).status_code == 200
+    assert account.raw.get("/v1/customers", auth=(key, "")).status_code == 200
 
 
 def test_answers_carry_request_id_and_version(account: Account) -> None:
@@ -242,7 +246,7 @@ def test_keys_of_different_api_keys_do_not_meet(account: Account) -> None:
     """An idempotency key is known to the API key that used it only."""
     headers = {"Idempotency-Key": "k"}
     ids = {
-        httpx.post(f"{account.url}/v1/customers", auth=(key, ""), headers=headers).json()["id"]
+        account.raw.post("/v1/customers", auth=(key, ""), headers=headers).json()["id"]
         for key in (KEY, "sk_test_other")
     }
     assert len(ids) == 2

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from simulators.stripe.app import create_app
 from simulators.stripe.settings import Settings
+from tests.stripe_sim.fuzzing import examples
 from tests.stripe_sim.test_search import local
 
 DAY_S = 86_400
@@ -144,7 +145,7 @@ changes = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(40, 1_000))
 @given(
     start=st.datetimes(datetime(2023, 1, 1), datetime(2025, 1, 1)),  # noqa: DTZ001 - made UTC below
     interval=st.sampled_from(["week", "month"]),

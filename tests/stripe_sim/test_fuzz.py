@@ -12,7 +12,7 @@ from simulators.stripe.app import create_app
 from simulators.stripe.settings import Settings
 from tests.stripe_sim.conformance import problems
 from tests.stripe_sim.conftest import KEY
-from tests.stripe_sim.fuzzing import ids_of, requests, send, snapshot
+from tests.stripe_sim.fuzzing import examples, ids_of, requests, send, snapshot
 from tests.stripe_sim.test_search import local, seed_account
 
 CARD_ERROR = 402
@@ -51,7 +51,7 @@ def _check_error(body: dict[str, Any], said: object) -> None:
     assert error["request_log_url"].startswith("https://"), said
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=slow)
+@settings(deadline=None, max_examples=examples(30, 300), suppress_health_check=slow)
 @given(st.data())
 def test_a_refused_request_changes_nothing(data: st.DataObject) -> None:
     """State before = state after, for any request that is refused for what it says."""

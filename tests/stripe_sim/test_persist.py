@@ -16,7 +16,7 @@ import pytest
 from simulators.stripe.app import create_app
 from simulators.stripe.persist import CannotStore, Persistence
 from simulators.stripe.settings import Settings
-from tests.stripe_sim.conftest import DAY_S, KEY, Receiver
+from tests.stripe_sim.conftest import DAY_S, DEADLINE_S, KEY, TLS, Receiver
 from tests.stripe_sim.test_server import COMMAND, served
 
 OpenReceiver = Callable[..., Receiver]
@@ -25,7 +25,7 @@ PAYMENT = {"amount": "2500", "currency": "usd", "confirm": "true", "payment_meth
 
 def client_of(url: str) -> httpx.Client:
     """Return a client of a served simulator."""
-    return httpx.Client(base_url=url, auth=(KEY, ""), timeout=20)
+    return httpx.Client(base_url=url, auth=(KEY, ""), timeout=DEADLINE_S, verify=TLS)
 
 
 def subscribed(client: httpx.Client) -> str:
@@ -76,7 +76,7 @@ def test_an_account_goes_on_where_it_was(tmp_path: Path, number: signal.Signals)
         client.post("/simulator/settle")
         before = whole_state(client)
         process.send_signal(number)
-        process.wait(10)
+        process.wait(DEADLINE_S)
     with served(*arguments) as (_, url), client_of(url) as client:
         assert whole_state(client) == before
         now = before["clock"]["now"]
@@ -97,7 +97,7 @@ def test_a_key_is_remembered_across_a_kill(tmp_path: Path) -> None:
         with pytest.raises(httpx.ReadError):
             client.post("/v1/payment_intents", data=PAYMENT, headers=headers)
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE_S)
     with served(*arguments) as (_, url), client_of(url) as client:
         again = client.post("/v1/payment_intents", data=PAYMENT, headers=headers)
         assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
@@ -125,7 +125,7 @@ def test_undelivered_webhooks_are_delivered_by_the_next_process(
         while not (hanging.received and client.get("/simulator/deliveries").json()["deliveries"]):
             assert time.monotonic() < deadline
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE_S)
     hold.set()
     failing.status = 200
     with served(*arguments) as (_, url), client_of(url) as client:
@@ -177,7 +177,7 @@ def test_killed_at_any_moment_nothing_is_half_done(tmp_path: Path, seed: int) ->
             stop.wait(0.01)
         stop.wait(after_s)
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE_S)
         stop.set()
         for thread in threads:
             thread.join(10)

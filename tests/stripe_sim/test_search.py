@@ -16,6 +16,7 @@ from simulators.stripe.forms import decode_form
 from simulators.stripe.resources import ROUTES
 from simulators.stripe.settings import Settings
 from tests.stripe_sim.conformance import problems
+from tests.stripe_sim.fuzzing import examples
 
 DAY_S = 86_400
 moments = st.integers(0, 4_000_000_000)
@@ -101,7 +102,7 @@ def local(app: Starlette) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://s", auth=("sk_test_1", ""))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(40, 1_000))
 @given(st.data())
 def test_no_request_is_answered_with_500(data: st.DataObject) -> None:
     """Any endpoint, any form, any id: an object that conforms, or Stripe's error object."""
@@ -153,7 +154,7 @@ acts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(25, 400))
 @given(acts)
 def test_the_journal_is_the_sum_of_what_was_paid(story: list[tuple[str, int]]) -> None:
     """Whatever happens: journal = paid invoices + other intents - refunds, and it never loses."""

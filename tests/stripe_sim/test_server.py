@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.stripe_sim.conftest import DEADLINE_S, TLS
+
 COMMAND = [sys.executable, "-m", "simulators.stripe"]
 
 
@@ -30,26 +32,35 @@ def served(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen[s
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        assert select.select([process.stdout], [], [], 10)[0], "it never said that it was ready"
+        assert select.select([process.stdout], [], [], DEADLINE_S)[0], (
+            "it never said that it was ready"
+        )
         ready = json.loads(process.stdout.readline())
         assert ready["ready"] is True
         yield process, ready["url"]
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=DEADLINE_S)
+
+
+def client_of(url: str) -> httpx.Client:
+    """Return a client that waits for a busy machine."""
+    return httpx.Client(base_url=url, auth=("sk_test_1", ""), timeout=DEADLINE_S, verify=TLS)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_status_0(number: signal.Signals) -> None:
     """It ends promptly, also with an open connection and a delivery under way."""
     hanging = socket.create_server(("127.0.0.1", 0))
-    with served("--port", "0") as (process, url), httpx.Client(base_url=url) as client:
-        client.auth = httpx.BasicAuth("sk_test_1", "")
+    with (
+        served("--port", "0", "--delivery-timeout", "600") as (process, url),
+        client_of(url) as client,
+    ):
         hook = f"http://127.0.0.1:{hanging.getsockname()[1]}/"
         client.post("/v1/webhook_endpoints", data={"url": hook, "enabled_events[]": "*"})
         client.post("/v1/customers").raise_for_status()
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE_S) == 0
     hanging.close()
 
 
@@ -59,7 +70,8 @@ def test_an_inherited_socket_is_served() -> None:
         fd, port = listener.fileno(), listener.getsockname()[1]
         with served("--fd", str(fd), pass_fds=[fd]) as (_, url):
             assert url == f"http://127.0.0.1:{port}"
-            assert httpx.get(f"{url}/simulator/ready").json() == {"ready": True}
+            with client_of(url) as client:
+                assert client.get("/simulator/ready").json() == {"ready": True}
 
 
 def test_a_seed_repeats_ids() -> None:
@@ -67,8 +79,9 @@ def test_a_seed_repeats_ids() -> None:
     made = []
     for clock in ("still", "running"):
         with served("--port", "0", "--seed", "7", "--clock", clock) as (_, url):
-            made.append(httpx.post(f"{url}/v1/customers", auth=("sk_test_1", "")).json()["id"])
-            running = httpx.get(f"{url}/simulator/clock").json()["running"]
+            with client_of(url) as client:
+                made.append(client.post("/v1/customers").json()["id"])
+                running = client.get("/simulator/clock").json()["running"]
             assert running is (clock == "running")
     assert made[0] == made[1]
 

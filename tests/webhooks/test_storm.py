@@ -99,7 +99,7 @@ def test_ctrl_c_ends_a_storm_with_what_was_done(receiver: Receiver) -> None:
     with command(*arguments) as process:
         first_line(process.stderr)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
         assert process.returncode == 130
     assert '"interrupted": true' in out
     assert f'"sent": {len(receiver.bodies)}' in out
