@@ -230,7 +230,15 @@ def test_the_profiles_at_hand_read_cleanly(path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        (REFERENCE, {"STACK_OPERATOR_KEY", "STACK_TEST_CONTROL_TOKEN", "STACK_WEBHOOK_SECRET"}),
+        (
+            REFERENCE,
+            {
+                "STACK_OPERATOR_KEY",
+                "STACK_TEST_CONTROL_TOKEN",
+                "STACK_WEBHOOK_SECRET",
+                "STACK_DATABASE_URL",
+            },
+        ),
         (ACME, {"STACK_OPERATOR_KEY", "STACK_WEBHOOK_SECRET"}),
     ],
     ids=["reference", "acme"],
