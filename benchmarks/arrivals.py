@@ -20,8 +20,10 @@ _LEAD_S = 0.1
 _WARM_UP = 5
 
 
-async def latencies_ms(acts: Sequence[Act], times: int) -> list[list[float]]:
-    """Act `times` times in turn, 50 acts a second in all; give each act's latencies."""
+async def latencies_ms(
+    acts: Sequence[Act], times: int, per_second: int = PER_SECOND
+) -> list[list[float]]:
+    """Act `times` times in turn, so many acts a second in all; give each act's latencies."""
     for act in acts:
         for _ in range(_WARM_UP):
             await act()
@@ -29,7 +31,7 @@ async def latencies_ms(acts: Sequence[Act], times: int) -> list[list[float]]:
     start = loop.time() + _LEAD_S
 
     async def at(number: int) -> float:
-        intended = start + number / PER_SECOND
+        intended = start + number / per_second
         await asyncio.sleep(intended - loop.time())
         await acts[number % len(acts)]()
         return (loop.time() - intended) * 1000
