@@ -68,12 +68,10 @@ class Client:
         """Track a fix that has to be paid for."""
         return await self._fix(self._payer)
 
-    async def pending_charges(self) -> int:
-        """Count the charges whose outcome is not known yet."""
-        path = f"/api/v1/customers/{self._payer['customer_id']}/fix-attempts"
-        params = {"filter": "outcome:pending", "limit": "100"}
-        reply = await self._http.get(path, params=params, headers=_key(self._payer["api_key"]))
-        return len(_ok(reply)["data"])  # type: ignore[arg-type]  # a page's rows
+    async def hanging(self) -> int:
+        """Count the requests that a slow Stripe has received since it is slow."""
+        told = _ok(await self._http.get(f"{self._where.stripe_url}/simulator/faults"))
+        return sum(fault["hits"] for fault in told["faults"])  # type: ignore[attr-defined]  # a list
 
     async def slow_down(self, seconds: float) -> None:
         """Let Stripe take so long for each answer."""
