@@ -15,6 +15,7 @@ from simulators.billing.defects.catalogue import defect
 from simulators.billing.http import webhooks
 from simulators.billing.identifiers import new_id
 from simulators.billing.ledger import Posting
+from simulators.billing.reconciler import Reconciler
 from simulators.billing.storage.database import locked_customer
 from simulators.billing.storage.tables import Invoice, Subscription
 from simulators.billing.stripe_gateway import facts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from simulators.billing.core import Core
     from simulators.billing.defects.overlay import Overlay
+    from simulators.billing.reconciler import Report
     from simulators.billing.settings import Settings
     from simulators.billing.worker.inbox import Event
 
@@ -95,6 +97,7 @@ def event_done_before_its_effect(overlay: Overlay) -> None:
 
     genuine = overlay.replace(Worker, "_handle", handle)
     overlay.replace(inbox, "try_again", give_up)
+    _without_a_second_look(overlay)
 
 
 @defect(
@@ -210,6 +213,7 @@ def acknowledged_before_it_is_stored(overlay: Overlay) -> None:
         return True
 
     genuine = overlay.replace(inbox, "store", store)
+    _without_a_second_look(overlay)
 
 
 @defect(
@@ -278,6 +282,15 @@ class _OnlyKnown(dict[str, Any]):
 def unknown_event_type_answers_500(overlay: Overlay) -> None:
     """Break over an event type that it does not know, which Stripe then sends again for days."""
     overlay.replace(webhooks, "HANDLERS", _OnlyKnown(HANDLERS))
+
+
+def _without_a_second_look(overlay: Overlay) -> None:
+    """Have no reconciler that fetches what was lost: most services have none."""
+
+    def _what_stripe_did(_: Reconciler, _report: Report) -> None:
+        """Look at nothing."""
+
+    overlay.replace(Reconciler, "_what_stripe_did", _what_stripe_did)
 
 
 def _grant(core: Core, invoice_id: str, *, cause: str) -> None:
