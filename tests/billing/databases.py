@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,16 @@ _SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=400", "shared
 class Databases:
     """Makes databases of one kind, each migrated and marked `test`."""
 
-    def __init__(self, server: PostgresServer | None) -> None:
+    def __init__(self, folder: Path, server: PostgresServer | None) -> None:
         self._server = server
         self._numbers = itertools.count(1)
+        self._template = folder / f"{_TEMPLATE}.db"
         if server is not None:
             server.execute(f"CREATE DATABASE {_TEMPLATE}")
             prepare(server.url(_TEMPLATE))
+        else:
+            # Closing the last connection leaves one file without a log beside it.
+            prepare(f"sqlite:///{self._template}")
 
     @property
     def kind(self) -> str:
@@ -49,9 +54,8 @@ class Databases:
     def fresh(self, folder: Path) -> str:
         """Make a migrated database; give its URL."""
         if self._server is None:
-            url = f"sqlite:///{folder / 'billing.db'}"
-            prepare(url)
-            return url
+            shutil.copy(self._template, folder / "billing.db")
+            return f"sqlite:///{folder / 'billing.db'}"
         name = f"billing_{next(self._numbers)}"
         self._server.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
         return self._server.url(name)
@@ -61,15 +65,15 @@ class Databases:
 def databases(kind: str, folder: Path) -> Iterator[Databases]:
     """Give databases of a kind; PostgreSQL is started for them and ended after them."""
     if kind == "sqlite":
-        yield Databases(None)
+        yield Databases(folder, None)
         return
     with PostgresServer(folder, *_SETTINGS) as server:
-        yield Databases(server)
+        yield Databases(folder, server)
 
 
-def prepare(url: str) -> None:
-    """Bring a database to the newest revision."""
+def prepare(url: str, environment: str = "test") -> None:
+    """Bring a database to the newest revision, and mark it."""
     database = Database(url)
     migrate.upgrade(database)
-    migrate.mark(database, "test")
+    migrate.mark(database, environment)
     database.dispose()

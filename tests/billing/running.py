@@ -16,6 +16,8 @@ import pytest
 import stripe
 from sqlalchemy import MetaData, create_engine, select
 
+from tests.billing.databases import prepare
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -227,7 +229,8 @@ def running_service(
             **{f"BILLING_{name.upper()}": value for name, value in settings.items()},
         }
         service = Service(url, folder, env, simulator)
-        migrate(folder, env)
+        if "database_url" not in settings:
+            prepare(env["BILLING_DATABASE_URL"], settings.get("environment", "test"))
         for number in range(processes):
             service.children.append(stack.enter_context(serving(service, sock, number)))
         yield service

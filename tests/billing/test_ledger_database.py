@@ -104,7 +104,7 @@ def test_a_first_entry_starts_from_nothing(ledgered: tuple[Connection, str]) -> 
     """A first entry has a balance before of 0: a nullable key alone would check nothing."""
     connection, customer_id = ledgered
     copy = text(
-        "INSERT INTO customers SELECT 'cust_new', 'new@example.com', name, source, NULL, 'cus_new',"
+        "INSERT INTO customers SELECT 'cust_new', 'new@test', name, source, NULL, 'cus_new',"
         " plan, 0, NULL FROM customers WHERE id = :id"
     )
     with connection.begin():
