@@ -28,8 +28,8 @@ WEBHOOK_SECRET = "whsec_of_the_tests_of_billing"
 OPERATOR_KEY = "operator-key-of-the-tests"
 CONTROL_TOKEN = "control-token-of-the-tests"
 STRIPE_KEY = "sk_test_billing_tests_0001"
-_START_S = 20.0
-_STOP_S = 15.0
+_START_S = 90.0
+_STOP_S = 30.0
 
 
 @dataclass
