@@ -154,7 +154,10 @@ def pending_charge_tried_anew(overlay: Overlay) -> None:
     "clean-up-marks-failed-what-succeeded",
     "concurrency",
     breaks=1,
-    found_by=("charges_are_explained", "test_a_charge_whose_answer_is_lost_is_made_once"),
+    found_by=(
+        "charges_are_explained",
+        "test_a_charge_left_in_doubt_is_settled_and_not_made_again",
+    ),
 )
 def clean_up_marks_failed_what_succeeded(overlay: Overlay) -> None:
     """Have the clean-up call old charges failed without a look at Stripe, so they are made anew."""
