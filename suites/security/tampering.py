@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from harness.target.wire import Call
 
     Alter = Callable[[Call], Call]
-    Change = Callable[[str, Any], Any]
 
 
 def adding(fields: Mapping[str, Any]) -> Alter:
@@ -41,26 +40,9 @@ def adding(fields: Mapping[str, Any]) -> Alter:
     return alter
 
 
-def writing(value: object, field: str | None = None) -> Alter:
-    """Put a value in place of every text of a body, or of one field's."""
-
-    def alter(call: Call) -> Call:
-        if not call.body:
-            return call
-        if _is_form(call):
-            pairs = parse_qsl(call.body.decode(), keep_blank_values=True)
-            written = [(name, value if field in {None, name} else old) for name, old in pairs]
-            return replace(call, body=urlencode(written).encode())
-
-        def write(table: dict[str, Any]) -> dict[str, Any]:
-            return {
-                name: value if isinstance(old, str) and field in {None, name} else old
-                for name, old in table.items()
-            }
-
-        return _rewritten(call, write)
-
-    return alter
+def sending(body: bytes) -> Alter:
+    """Send another body, where there is one."""
+    return lambda call: replace(call, body=body) if call.body else call
 
 
 def asking(name: str, value: str) -> Alter:
@@ -78,15 +60,6 @@ def spelled(spell: Callable[[str], str]) -> Alter:
     return lambda call: replace(call, path=spell(call.path))
 
 
-def fields_of(call: Call) -> list[str]:
-    """Name the fields of a body, those of tables inside too."""
-    if not call.body:
-        return []
-    if _is_form(call):
-        return [name for name, _ in parse_qsl(call.body.decode(), keep_blank_values=True)]
-    return [name for table in _tables(json.loads(call.body)) for name in table]
-
-
 def _is_form(call: Call) -> bool:
     kinds = [value for name, value in call.headers if name.lower() == "content-type"]
     return any("form-urlencoded" in kind for kind in kinds)
@@ -100,10 +73,3 @@ def _changed(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> 
     if isinstance(value, dict):
         return change({name: _changed(entry, change) for name, entry in value.items()})
     return value
-
-
-def _tables(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        for entry in value.values():
-            yield from _tables(entry)

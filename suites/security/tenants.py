@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.session import Customer, Session
     from harness.target import profile
     from harness.target.protocol import Outcome, Role
+    from suites.security.tampering import Alter
 
 IDS = frozenset({"customer", "subscription", "payment", "payment_method", "key"})
 STATE = (
@@ -115,11 +116,17 @@ def attempt(
     ids: Mapping[str, str],
     caller: Customer,
     role: Role = "other_tenant",
+    *,
+    said: Mapping[str, Any] | None = None,
+    alter: Alter | None = None,
 ) -> Outcome:
-    """Perform an operation about what the ids name, with the caller's credential."""
-    inputs = inputs_for(billing, operation, ids)
+    """Perform an operation about what the ids name, with the caller's credential.
+
+    `said` goes in place of inputs; `alter` changes the calls themselves.
+    """
+    inputs = {**inputs_for(billing, operation, ids), **(said or {})}
     about = replace(caller, id=str(inputs.pop("customer", caller.id)))
-    return billing.perform(operation, customer=about, role=role, **inputs)
+    return billing.perform(operation, customer=about, role=role, alter=alter, **inputs)
 
 
 def state_of(billing: Session, tenant: Tenant) -> dict[str, Mapping[str, Any]]:
