@@ -100,10 +100,12 @@ def _reset(settings: Settings) -> int:
     from simulators.billing.operations import purge
 
     core = serving.build_core(settings)
-    refuse_in_production("reset-staging", settings, core.database.marker())
-    done = purge.reset(core)
+    try:
+        refuse_in_production("reset-staging", settings, core.database.marker())
+        done = purge.reset(core)
+    finally:
+        core.database.dispose()
     sys.stdout.write(json.dumps(asdict(done)) + "\n")
-    core.database.dispose()
     return _NOT_SETTLED if done.kept else 0
 
 
