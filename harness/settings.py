@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from harness.errors import SettingsError
 
 PREFIX = "BILLING_HARNESS_"
-_OPTIONS = {"suites": "--suite", "json_file": "--json", "defects": "--defect"}
+_OPTIONS = {"suites": "--suite", "json_file": "--json", "defects": "--defect", "tests": "--test"}
 
 
 def _listed(value: object) -> object:
@@ -29,6 +29,7 @@ class RunSettings(BaseSettings):
 
     Each field is also read from the environment (`BILLING_HARNESS_SEED`, …; several suites with
     commas between); an option wins.
+    `tests` keeps those with one of these words in their name or file's; none keeps all.
     `workers` of 0 runs the tests in this process. `seed` of None draws one. `database` is that of
     the reference service, where the run starts it, and `defects` are mistakes it is to make.
     `target_command` starts the target instead of its profile's own command. `first` names tests to
@@ -39,6 +40,7 @@ class RunSettings(BaseSettings):
 
     target: Annotated[str, Field(min_length=1)] = "reference"
     suites: Names = ()
+    tests: Names = ()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     database: Literal["sqlite", "postgres"] = "sqlite"

@@ -49,6 +49,14 @@ _Suite = Annotated[
         show_default="all",
     ),
 ]
+_Test = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Run only tests with this in their name or file's; may be given several times.",
+        metavar="NAME",
+        show_default="all",
+    ),
+]
 _Workers = Annotated[
     int | None,
     typer.Option("-n", "--workers", help="Run the tests in N processes.", metavar="N"),
@@ -98,6 +106,7 @@ _JsonFile = Annotated[
 def run(
     target: _Target = None,
     suite: _Suite = None,
+    test: _Test = None,
     workers: _Workers = None,
     seed: _Seed = None,
     database: _Database = None,
@@ -120,6 +129,7 @@ def run(
     settings = run_settings(
         target=target,
         suites=tuple(suite) if suite else None,
+        tests=tuple(test) if test else None,
         workers=workers,
         seed=seed,
         database=database,
@@ -202,6 +212,8 @@ def _arguments(settings: RunSettings, chosen: list[str]) -> list[str]:
         *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:terminal"),
         *("--confcutdir", str(_suites_root() / "suites"), "-p", "no:junitxml"),
     ]
+    if settings.tests:
+        arguments += ["-k", " or ".join(settings.tests)]
     if settings.workers:
         arguments += ["-p", "xdist.plugin", "-n", str(settings.workers)]
     return [*arguments, "--pyargs", *(f"suites.{name}" for name in chosen)]
