@@ -24,6 +24,7 @@ from harness.report.write import prepare_folder, write_report, write_whole
 from harness.running import Running, StartOptions, died, first_customer, reach, running
 from harness.session import Customer
 from harness.target.load import find_target
+from harness.timeline import TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,6 +67,7 @@ class Conductor:
             undo.enter_context(_alone_in(self.settings.report))
             prepare_folder(self.settings.report)
             undo.callback(self._merge)
+            undo.callback((self.settings.report / TURNS).unlink, missing_ok=True)
             self._up = undo.enter_context(running(source, self.plan.seed, self._how()))
             self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
             self._ground = Ground.open(self.plan, "preflight")

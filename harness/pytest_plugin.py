@@ -180,16 +180,23 @@ def _skip_unless_able(item: pytest.Item, ground: Ground) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Judge the test's customers when its own assertions have held."""
-    result = yield
-    made = pyfuncitem.funcargs.get("billing")
-    stands = pyfuncitem.funcargs.get("ground")
-    if isinstance(made, Session) and isinstance(stands, Ground) and made.customers:
-        _judge(pyfuncitem, stands, made)
+    """Judge the test's customers unless its own assertions failed.
+
+    A test that waited in vain is judged, too: what never came may be what the books lack.
+    """
+    try:
+        result = yield
+    except Unknown:
+        _judge(pyfuncitem)
+        raise
+    _judge(pyfuncitem)
     return result
 
 
-def _judge(item: pytest.Item, stands: Ground, made: Session) -> None:
+def _judge(item: pytest.Function) -> None:
+    made, stands = item.funcargs.get("billing"), item.funcargs.get("ground")
+    if not (isinstance(made, Session) and isinstance(stands, Ground) and made.customers):
+        return
     verdicts = stands.judge().judge(made.customers, made.records)
     broken = [verdict for verdict in verdicts if verdict.kind == "invalid"]
     item.stash[FINDINGS] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 _SETTLE_S = 30.0
+_DRAIN_S = 3.0
+TURNS = "turns.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,20 @@ class Timeline:
         """Let every webhook arrive, and the target do what follows from it."""
         if self.provider.settle(_SETTLE_S) is False:
             raise Unknown(f"webhooks were not delivered within {_SETTLE_S:g} s")
-        if "drain" in self.session.target.operations:
-            drained = self.session.ok("drain", deadline_s=_SETTLE_S)
-            if drained.get("settled") is False:
-                raise Unknown(f"the target did not settle within {_SETTLE_S:g} s")
+        drain(self.session, _SETTLE_S)
+
+
+def drain(session: Session, deadline_s: float) -> None:
+    """Let the target do what is due, where it can be asked. Raises `Unknown` at the deadline.
+
+    It is asked for a while at a time: a target's answer must come before a client gives up.
+    """
+    if "drain" not in session.target.operations:
+        return
+    ends_at = time.monotonic() + deadline_s
+    while session.ok("drain", deadline_s=_DRAIN_S).get("settled") is False:
+        if time.monotonic() > ends_at:
+            raise Unknown(f"the target did not settle within {deadline_s:g} s")
 
 
 @contextlib.contextmanager
@@ -68,6 +81,6 @@ def turn(folder: str, *, alone: bool) -> Iterator[None]:
     if not folder:
         yield
         return
-    with (Path(folder) / "time.lock").open("ab") as file:
+    with (Path(folder) / TURNS).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield

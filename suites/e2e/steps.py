@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import Unknown
 from harness.money import spoken
+from harness.timeline import drain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +78,13 @@ def insist(billing: Session, operation: str, **arguments: Any) -> Outcome:
             raise Unknown(f"{operation} is not known after {INSIST_S:g} s: {outcome}")
         time.sleep(0.1)  # between two tries of a client, bounded by the deadline above
     return outcome
+
+
+def settle(billing: Session, ground: Ground) -> None:
+    """Let every event arrive and take effect; what has not come then does not come."""
+    if ground.provider is not None and ground.provider.settle(INSIST_S) is False:
+        raise Unknown(f"events were not delivered within {INSIST_S:g} s")
+    drain(billing, INSIST_S)
 
 
 def charge_of_next(billing: Session, customer: Customer) -> int:

@@ -20,7 +20,11 @@ from suites.e2e.steps import (
 )
 
 if TYPE_CHECKING:
+    from harness.provider import SimulatorProvider
     from harness.session import Customer, Session
+
+# Zones are whole quarters of an hour apart; two clocks that follow each other are not.
+CLOCKS_APART_S = 120
 
 pytestmark = pytest.mark.requires(
     "create_customer", "add_payment_method", "record_usage", "get_balance"
@@ -235,3 +239,19 @@ def test_the_next_price_shown_is_the_price_charged(billing: Session) -> None:
     assert shown == charged, (
         f"the balance showed {shown} for the next usage, it was charged {told([charged], billing)}"
     )
+
+
+@pytest.mark.requires("list_ledger")
+@pytest.mark.requirement("BH-10", "BH-E2E-USAGE")
+def test_an_entry_is_dated_when_it_was_made(billing: Session, simulator: SimulatorProvider) -> None:
+    """The ledger dates each entry by when it was made, in Unix time, whatever the office's zone."""
+    began = simulator.now()
+    customer = sign_up(billing)
+    use(billing, customer)
+    ended = simulator.now()
+    entries = billing.ok("list_ledger", customer=customer)["items"]
+    dated = [entry["at"] for entry in entries if isinstance(entry.get("at"), int)]
+    if not dated:
+        pytest.skip("list_ledger shows no times")
+    off_s = max(max(began - at, at - ended) for at in dated)
+    assert off_s <= CLOCKS_APART_S, f"an entry of this minute is dated {off_s} s off"

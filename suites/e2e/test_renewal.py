@@ -318,7 +318,7 @@ def test_an_event_whose_effect_fails_is_not_lost(
     customer, answer, before = subscribed(billing)
     kept = before if plan.rollover_cap is None else min(before, plan.rollover_cap)
     with simulator.fault(
-        "error", "invoices", customer=str(customer.provider_customer), effect="none", count=3
+        "error", "invoices", customer=str(customer.provider_customer), effect="none", count=30
     ):
         _renew(billing, clock, customer, answer)
         clock.advance(hours=1)

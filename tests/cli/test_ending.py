@@ -32,8 +32,8 @@ STOPS: dict[str, Callable[[Running], object]] = {
     ("stop", "workers"),
     [
         ("ctrl-c", "2"),
-        ("sigint", "0"),
-        ("sigterm", "2"),
+        pytest.param("sigint", "0", marks=pytest.mark.nightly),
+        pytest.param("sigterm", "2", marks=pytest.mark.nightly),
         pytest.param("ctrl-c", "0", marks=pytest.mark.nightly),
         pytest.param("sigint", "2", marks=pytest.mark.nightly),
         pytest.param("sigterm", "0", marks=pytest.mark.nightly),
