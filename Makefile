@@ -6,7 +6,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup run test check bench nightly lock clean
+.PHONY: help setup run test check canary gauntlet bench nightly lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,10 +23,17 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 run: $(READY) ## Start the stack, run every suite against the reference service, print one verdict
-	@$(BIN)/billing-harness run $(ARGS)
+	@$(BIN)/billing-harness run -n 2 $(ARGS)
 
 test: $(READY) ## Run the project's own tests
-	@$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+
+canary: $(READY) ## Break the reference on purpose, once: the suites must notice
+	@$(BIN)/billing-harness gauntlet --defect canary --report reports/canary $(ARGS)
+
+gauntlet: $(READY) ## Break it in every way there is; write the matrix of who found what (minutes)
+	@$(BIN)/billing-harness gauntlet --quick --json fixtures/kill_matrix.json $(ARGS) || test $$? -eq 99
+	@$(BIN)/python -m tools.docs_tables
 
 check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 	@$(BIN)/ruff check .
@@ -40,8 +47,9 @@ check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 bench: $(READY) ## Side-by-side measurements (minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-nightly: $(READY) ## Everything that takes long
-	@$(BIN)/pytest -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly $(ARGS)
+nightly: $(READY) ## Everything that takes long, with coverage (an hour)
+	@$(BIN)/pytest -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly \
+	  --cov --cov-report=term:skip-covered $(ARGS)
 
 lock: ## Lock the versions in pyproject.toml anew (needs a network)
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv

@@ -1,7 +1,8 @@
 """The virtual clock: wall time plus an offset, or standing still."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -13,15 +14,31 @@ class Clock:
         self._offset = 0.0
         self._floor = 0
         self._still_at: int | None = None if running else int(wall())
+        self._held_at: int | None = None
 
     @property
     def now(self) -> int:
         """The virtual time."""
+        if self._held_at is not None:
+            return self._held_at
         if self._still_at is not None:
             return self._still_at
         # The floor absorbs float rounding and a wall clock that is set back.
         self._floor = max(self._floor, int(self._wall() + self._offset))
         return self._floor
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have whatever is done inside happen at one moment.
+
+        A second that begins in the middle of a request would, for one, make a subscription's first
+        period a part of one, and its price a proration.
+        """
+        self._held_at = self.now
+        try:
+            yield
+        finally:
+            self._held_at = None
 
     @property
     def running(self) -> bool:

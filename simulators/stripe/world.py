@@ -144,7 +144,7 @@ class World:
         self._test_clock = self.clock_of(about) if about else None
         self._only_looks = False
         try:
-            with suppress(_LookedAt), self.store.transaction():
+            with suppress(_LookedAt), self.clock.held(), self.store.transaction():
                 yield
                 if self._only_looks:
                     raise _LookedAt

@@ -110,6 +110,7 @@ def _dollars(amount_minor: int) -> str:
     return f"{'-' if amount_minor < 0 else ''}${abs(amount_minor) / 100:.2f}"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("rows", [pytest.param(rows, id=title) for title, rows in stories()])
 def test_every_row_of_the_guide_happens(reader: Service, rows: list[list[str]]) -> None:
     """What is charged and how many credits are left is as the guide's table says, row by row."""

@@ -158,6 +158,7 @@ def start_again(server: PostgresServer) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.nightly
 def test_postgres_goes_away_in_mid_traffic_and_comes_back(tmp_path: Path) -> None:
     """Meanwhile it is not ready and acknowledges nothing; afterwards all books agree."""
     with (

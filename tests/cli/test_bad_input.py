@@ -162,7 +162,14 @@ def test_a_target_that_hangs_is_told_after_one_timeout(command: Command) -> None
     assert code == "target_unreachable"
 
 
-@pytest.mark.parametrize(("fault", "workers"), [("hang", "0"), ("hang", "2"), ("stall", "0")])
+@pytest.mark.parametrize(
+    ("fault", "workers"),
+    [
+        ("hang", "0"),
+        pytest.param("hang", "2", marks=pytest.mark.nightly),
+        pytest.param("stall", "0", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_target_that_falls_silent_ends_the_run(
     command: Command, fault: Fault, workers: str
 ) -> None:

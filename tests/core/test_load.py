@@ -20,6 +20,7 @@ VARIABLES = {
     "STACK_OPERATOR_KEY": "op_test_x",
     "STACK_TEST_CONTROL_TOKEN": "tc_test_x",
     "STACK_STRIPE_URL": "http://127.0.0.1:9",
+    "STACK_LOG_DIR": "/nowhere",
 }
 
 

@@ -387,13 +387,9 @@ def test_catalogue(account: Account) -> None:
     ("path", "body"),
     [
         ("/simulator/clock", "nonsense"),
-        ("/simulator/clock", '{"to": "later"}'),
-        ("/simulator/clock", '{"to": 5}'),
-        ("/simulator/clock", '{"to": true}'),
-        ("/simulator/clock", '{"running": 1}'),
-        ("/simulator/clock", '{"until": 5}'),
-        ("/simulator/settle", '{"deadline_s": -1}'),
-        ("/simulator/settle", "[]"),
+        *(("/simulator/clock", f'{{"to": {to}}}') for to in ("5", "true", '"later"')),
+        *(("/simulator/clock", body) for body in ('{"running": 1}', '{"until": 5}')),
+        *(("/simulator/settle", body) for body in ('{"deadline_s": -1}', "[]")),
         ("/simulator/payment_intents/pi_none/authenticate", "{}"),
     ],
 )

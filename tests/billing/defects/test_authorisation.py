@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.billing.defects.conftest import Both
     from tests.billing.defects.shop import Shop
+
+
+# Every gauntlet meets them, too; those of money are shown every day.
+pytestmark = pytest.mark.nightly
 
 
 def test_another_tenants_invoices(both: Both) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tests.billing.defects.shop import Shop
 
 
+# Every gauntlet meets them, too; those of money are shown every day.
+pytestmark = pytest.mark.nightly
+
+
 def total(shop: Shop, name: str, **labels: str) -> float:
     """Sum the series of a metric that have these labels."""
     return sum(

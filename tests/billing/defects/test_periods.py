@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
 import stripe
 
 from simulators.billing.operations import invoicing, reports
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from tests.billing.conftest import Tenant
     from tests.billing.defects.conftest import Both
     from tests.billing.defects.shop import Shop
+
+
+# Every gauntlet meets them, too; those of money are shown every day.
+pytestmark = pytest.mark.nightly
 
 
 def at(month: int, day: int, hour: int = 0) -> int:
