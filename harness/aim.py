@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.checks import CHECKS
 from harness.pytest_plugin import TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 ANYTHING = "*"
+BLIND = "no check and no test here is called"
 
 
 class Aim:
     """A pytest plugin. `found` says by what the run was stopped, None while nothing was found.
+
+    `blind` says that nothing here can find what is looked for: then the run stops at once.
 
     `first` and `stop_at` name test functions; `stop_at` checks, too, or `*` for any. Tests that run
     in processes of their own (`-n`) keep their order.
@@ -23,6 +27,7 @@ class Aim:
 
     def __init__(self, first: Collection[str], stop_at: Collection[str]) -> None:
         self.found: str | None = None
+        self.blind: str | None = None
         self._first = frozenset(first)
         self._stop_at = frozenset(stop_at)
         self._session: pytest.Session | None = None
@@ -35,6 +40,14 @@ class Aim:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the likeliest tests first; the rest stay as they are."""
         items.sort(key=lambda item: function_of(item.nodeid) not in self._first)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Stop at once where no check and no test has a name that is looked for."""
+        there = {ANYTHING, *(check.name for check in CHECKS)}
+        there |= {function_of(item.nodeid) for item in session.items}
+        if self._stop_at and not self._stop_at & there:
+            self.blind = f"{BLIND} {', '.join(sorted(self._stop_at))}"
+            session.shouldstop = self.blind
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Stop after the test that found what is looked for."""

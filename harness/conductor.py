@@ -180,7 +180,9 @@ class Conductor:
         if self._ground.silent:
             yield "the target has stopped answering"
         left = [test for test in self._collected if test not in self._tests]
-        if self.aim.found:
+        if self.aim.blind:
+            yield self.aim.blind
+        elif self.aim.found:
             count = f"{len(left)} of {len(self._collected)} tests"
             yield f"{self.aim.found} found what is looked for: {count} did not run"
         elif left and not self.interrupted:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.aim import ANYTHING, function_of, names_of
+from harness.aim import ANYTHING, BLIND, function_of, names_of
 from harness.gauntlet.mutants import Mutant
 from harness.report.results import EXIT_INTERRUPTED
 from harness.stack.process import Child, describe_status
@@ -183,7 +183,8 @@ def judge(
     status: Status = "killed" if intended else "incidental" if findings else "survived"
     broken_off = trouble or next(iter(facts["trouble"]), None)
     if not intended and broken_off:
-        status = "unknown"
+        # Where nothing looks for a mistake, that it was not found is known without a run.
+        status = "survived" if broken_off.startswith(BLIND) else "unknown"
     doubt = next(iter(facts["doubts"]), None)
     return Hunt(
         mutant,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.aim import function_of
+from harness.aim import BLIND, function_of
 from harness.errors import GauntletError
 from harness.gauntlet.hunt import CLEAN, Hunt, Killer, Status, judge
 from harness.gauntlet.matrix import Matrix
@@ -87,6 +87,12 @@ def test_a_run_that_broke_off_proves_nothing(
     """A mutant whose run did not come to its end is unknown, never a survivor, never a kill."""
     hunt = judge(DOUBLE, told, seconds=1, trouble=trouble, tail="the log's end")
     assert (hunt.status, hunt.reason) == ("unknown", reason)
+
+
+def test_a_mistake_that_nothing_looks_for_survives() -> None:
+    """Where no check and no test has a name that the defect is for, no run is needed to know."""
+    hunt = judge(DOUBLE, facts(trouble=[f"{BLIND} x"]), seconds=1)
+    assert (hunt.status, hunt.reason) == ("survived", f"{BLIND} x")
 
 
 def test_an_adopters_mutant_is_killed_by_any_finding() -> None:
