@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.operations import OPERATIONS, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 REPEATS = {
@@ -43,8 +44,50 @@ def _row(operation: Operation) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def kill_matrix() -> str:
+    """Return the score of the last whole gauntlet, then its survivors, then each defect."""
+    matrix = json.loads((ROOT / "fixtures" / "kill_matrix.json").read_text(encoding="utf-8"))
+    defects: list[dict[str, Any]] = matrix["defects"]
+    missed = [defect for defect in defects if not defect["killed_as_intended"]]
+    lines = [
+        f"{matrix['headline']}. Suites: {', '.join(matrix['suites'])};"
+        f" {matrix['duration_s']:.0f} s; seed {matrix['seed']}.",
+        "",
+        *(_missed(missed) if missed else ["Nothing survives."]),
+        "",
+        "| defect | what it gets wrong | found by | in | operations | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(_found(defect) for defect in defects if defect["killed_as_intended"]),
+    ]
+    return "\n".join(lines)
+
+
+def _missed(defects: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| survivor | what it gets wrong | what ought to find it | instead |"
+    yield "| --- | --- | --- | --- |"
+    for defect in defects:
+        ought = ", ".join(f"`{name}`" for name in defect["found_by"])
+        by = defect["killed_by"]
+        instead = f"`{by['check'] or by['test']}`" if by else defect["status"]
+        yield f"| `{defect['name']}` | {defect['mistake']} | {ought} | {instead} |"
+
+
+def _found(defect: dict[str, Any]) -> str:
+    by = defect["killed_by"]
+    cells = (
+        f"`{defect['name']}`",
+        defect["mistake"],
+        f"`{by['check'] or by['test']}`",
+        f"`{by['test']}` ({by['suite']})" if by["check"] else by["suite"],
+        str(defect["operations"]),
+        f"{defect['seconds']:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
-    "operations": (ROOT / "docs" / "PROFILE.md", operations_table)
+    "operations": (ROOT / "docs" / "PROFILE.md", operations_table),
+    "kill_matrix": (ROOT / "docs" / "GAUNTLET.md", kill_matrix),
 }
 
 
