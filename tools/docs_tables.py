@@ -49,9 +49,9 @@ def kill_matrix() -> str:
     matrix = json.loads((ROOT / "fixtures" / "kill_matrix.json").read_text(encoding="utf-8"))
     defects: list[dict[str, Any]] = matrix["defects"]
     missed = [defect for defect in defects if not defect["killed_as_intended"]]
+    suites = f"Suites: {', '.join(matrix['suites'])}"
     lines = [
-        f"{matrix['headline']}. Suites: {', '.join(matrix['suites'])};"
-        f" {matrix['duration_s']:.0f} s; seed {matrix['seed']}.",
+        f"{matrix['headline']}. {suites}; {matrix['duration_s']:.0f} s; seed {matrix['seed']}.",
         "",
         *(_missed(missed) if missed else ["Nothing survives."]),
         "",
