@@ -105,7 +105,7 @@ def paid_minor(ground: Ground, customer: Customer) -> list[int]:
 def told(amounts: Sequence[int | None], billing: Session) -> str:
     """Tell amounts as people write them, or that there are none."""
     currency = billing.target.profile.catalog.currency
-    return ", ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
+    return " + ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
 
 
 def units_of(billing: Session, customer: Customer) -> int:

@@ -56,7 +56,7 @@ def test_a_charge_whose_answer_is_lost_is_made_once(
     paid = paid_minor(ground, customer)
     assert paid == [payg.overage_minor], (
         f"one usage whose charge's answer was lost cost {told(paid, billing)},"
-        f" {told([payg.overage_minor], billing)} are due"
+        f" where {told([payg.overage_minor], billing)} is due"
     )
 
 

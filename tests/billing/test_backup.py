@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
+import pytest
 
 from tests.billing.conftest import new_tenant
 from tests.billing.running import Service, running_service, running_simulator
@@ -153,6 +154,7 @@ def reconcile(service: Service) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.nightly
 def test_a_restored_backup_learns_from_stripe_what_it_missed(
     databases: Databases, tmp_path: Path
 ) -> None:

@@ -37,8 +37,6 @@ DAILY = (
     "fix.result.before_commit",
     "webhook.store.after_commit",
     "event.after_effect",
-    "subscription.after_stripe",
-    "card.after_stripe",
 )
 
 

@@ -243,6 +243,7 @@ def test_a_day_without_a_template_of_its_own_has_the_common_one() -> None:
     assert written(letter, "b@example.com", 0)["Subject"] == "How is it going?"
 
 
+@pytest.mark.nightly
 def test_a_running_service_sends_by_itself(
     tmp_path: Path, simulator: Simulator, sink: Sink
 ) -> None:

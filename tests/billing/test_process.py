@@ -138,6 +138,7 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
     assert "in use" in ended.stderr
 
 
+@pytest.mark.nightly
 def test_without_stripe_nothing_is_kept(tmp_path: Path, simulator: Simulator) -> None:
     """A sign-up while Stripe is away is a 503 with Retry-After, and the e-mail stays free."""
     env = service_environment(tmp_path, "http://127.0.0.1:1")

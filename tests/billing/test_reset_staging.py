@@ -41,6 +41,7 @@ def customers(service: Service) -> set[str]:
         return set(connection.scalars(text("SELECT email FROM customers")))
 
 
+@pytest.mark.nightly
 def test_customers_of_the_test_domains_go_here_and_at_stripe(
     tmp_path: Path, simulator: Simulator, databases: Databases
 ) -> None:

@@ -316,6 +316,7 @@ def test_no_customer_and_no_path_is_a_label(tenant: Tenant, told: Service) -> No
     """Ids, addresses and unknown paths make no series of their own."""
     tenant.fix("a-telling-fix")
     tenant.http.get("/somewhere/else")
+    scrape(told)  # which is a request, too, and has series of its own from then on
     before = len(scrape(told))
     for number in range(5):
         tenant.http.get(f"/somewhere/{number}")

@@ -223,6 +223,7 @@ def test_what_cannot_be_written_is_told_before_the_start(command: Command, optio
         assert in_the_way.read_text("utf-8") == "I was here first"
 
 
+@pytest.mark.nightly
 def test_two_runs_never_share_a_report(command: Command) -> None:
     """The second run into one folder is refused; the first one goes on undisturbed."""
     folder = command.folder / "report"

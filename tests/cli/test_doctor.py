@@ -70,6 +70,7 @@ def test_a_wrong_endpoint_is_explained(
     assert SECRET.search(finished.out + finished.err) is None
 
 
+@pytest.mark.nightly
 def test_a_mapped_output_that_stays_empty_is_pointed_at(command: Command) -> None:
     """An operation works without its optional output, but whoever mapped it is told."""
     profile = variation(command.folder, 'units = "credit_balance"', 'units = "credits"')

@@ -64,6 +64,7 @@ def test_a_stopped_run_reports_what_had_run(
     assert command.nothing_left()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "workers", ["2", pytest.param("0", marks=pytest.mark.nightly)], ids=["workers", "alone"]
 )
@@ -133,6 +134,7 @@ def test_ctrl_c_while_it_judges_still_gives_the_report(command: Command, tmp_pat
     assert {file.name for file in folder.iterdir()} == REPORT_FILES
 
 
+@pytest.mark.nightly
 def test_a_worker_that_dies_makes_the_verdict_unknown(command: Command, tmp_path: Path) -> None:
     """A worker that is killed in a test takes that test's answer along: never valid."""
     folder = tmp_path / "report"

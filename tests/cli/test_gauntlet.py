@@ -71,6 +71,7 @@ def test_a_mistake_in_the_asking_is_told(
     command.run("gauntlet", *arguments).refused(said)
 
 
+@pytest.mark.nightly
 def test_a_service_of_ones_own_is_broken_by_its_own_command(
     command: Command, tmp_path: Path
 ) -> None:

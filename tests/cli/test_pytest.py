@@ -6,6 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.session import Customer
 from tests.cli.command import ACME, CHECKOUT
 from tests.cli.targets import serving
@@ -86,6 +88,7 @@ def _project(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_what_takes_long_waits_for_the_night(command: Command) -> None:
     """Nightly tests are left out and counted as such, unless `-m` speaks of them."""
     project = _project(command.folder / "project")

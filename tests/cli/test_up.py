@@ -66,6 +66,7 @@ def test_a_person_gets_a_table_and_a_word_how_to_stop(command: Command) -> None:
         assert f"\n{name} " in f"\n{finished.out}"
 
 
+@pytest.mark.nightly
 def test_a_part_that_dies_is_told(command: Command) -> None:
     """When the service is killed, the rest is stopped and the reason is told with its log."""
     with command.start("up", "--json") as running:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.billing.defects.shop import at_once
 
 if TYPE_CHECKING:
     from tests.billing.defects.conftest import Both
     from tests.billing.defects.shop import Shop
 
+# Every gauntlet meets them, too; those of money are shown every day.
+pytestmark = pytest.mark.nightly
 AT_ONCE = 6
 
 
