@@ -138,6 +138,7 @@ def test_a_paused_place_goes_on_when_it_is_let_go(crashing: Survivor) -> None:
     assert answers == ["charged"]
 
 
+@pytest.mark.nightly
 def test_the_nth_hit_counts_over_all_processes(simulator: Simulator, tmp_path: Path) -> None:
     """Two processes share one count, and a place acts once."""
     with crashing_service(tmp_path, simulator) as (service, herd):

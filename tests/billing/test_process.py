@@ -80,6 +80,7 @@ def test_test_controls_refuse_to_start_in_production(tmp_path: Path, sign: str) 
     assert "sk_live_1234567890" not in ended.stderr  # scan: allow(made up)
 
 
+@pytest.mark.nightly
 def test_production_without_a_token_serves_without_controls(
     tmp_path: Path, simulator: Simulator
 ) -> None:
@@ -127,6 +128,7 @@ def test_readiness_follows_the_database(tmp_path: Path, simulator: Simulator) ->
             assert http.get("/health").status_code == 200
 
 
+@pytest.mark.nightly
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     """A port in use is one clear line and status 2."""
     env = service_environment(tmp_path, "http://127.0.0.1:1")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.billing.defects.shop import DAY_S, at_once
 
 if TYPE_CHECKING:
     from tests.billing.defects.conftest import Both
     from tests.billing.defects.shop import Shop
+
+
+# Every gauntlet meets them, too; those of money are shown every day.
+pytestmark = pytest.mark.nightly
 
 
 def test_retry_under_a_new_key(both: Both) -> None:
