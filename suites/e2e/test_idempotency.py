@@ -98,6 +98,8 @@ def test_a_key_with_another_body_is_refused(billing: Session) -> None:
 @pytest.mark.requirement("BH-2", "BH-E2E-KEYS")
 def test_one_key_sent_many_times_at_once_takes_effect_once(billing: Session) -> None:
     """The same request under the same key, many times at once, adds its units once."""
+    if billing.target.profile.target.idempotency_header is None:
+        pytest.skip("the target takes no idempotency key")
     customer = sign_up(billing)
     key, before = billing.names.new("key"), units_of(billing, customer)
 
