@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "requirement(*ids): what a test is for, by the ids of standards and of our own",
         "requires(*operations, provider=False, webhooks=False): skip where the target lacks them",
+        "group(*names): which group of its suite a test belongs to; `run --group` chooses by it",
+        "smoke: part of the quick selection that is safe for a staging, `run --suite smoke`",
         "program(name): needs a program on the PATH",
         "nightly: takes long; `make nightly` runs it",
     ):

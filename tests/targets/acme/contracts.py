@@ -79,13 +79,19 @@ class Contracts:
         row = self._books.one("SELECT * FROM accounts WHERE id = ?", account)
         assert row is not None
         try:
-            return self._cashier.begin_contract(row, seats)
+            begun = self._cashier.begin_contract(row, seats)
         except (Declined, Doubt) as error:
             if isinstance(error, Declined) or error.over:
-                again = "UPDATE accounts SET contract_attempt = contract_attempt + 1 WHERE id = ?"
-                with self._books.transaction() as db:
-                    db.execute(again, (account,))
+                self._next_attempt(account)
             raise
+        # Who comes back after this contract has ended must not be handed the ended one again.
+        self._next_attempt(account)
+        return begun
+
+    def _next_attempt(self, account: str) -> None:
+        again = "UPDATE accounts SET contract_attempt = contract_attempt + 1 WHERE id = ?"
+        with self._books.transaction() as db:
+            db.execute(again, (account,))
 
     def _account_of(self, customer: object) -> str | None:
         row = self._books.one("SELECT id FROM accounts WHERE stripe_customer = ?", str(customer))
