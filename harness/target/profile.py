@@ -158,9 +158,13 @@ class Page(Section):
 
 
 class Items(Section):
-    """Where a list's items are and how each one maps."""
+    """Where a list's items are and how each one maps.
+
+    `parameters` are what the list may be sorted and filtered by, each with a value that it takes.
+    """
 
     path: Expression
+    parameters: dict[str, str] = {}
     reply: dict[str, Source]
     values: dict[str, dict[str, str]] = {}
     page: Page | None = None
@@ -253,6 +257,28 @@ class Evidence(Section):
     database_url_env: str | None = None
 
 
+class Contract(Section):
+    """What the target promises to its clients: its OpenAPI document, and how it is tried.
+
+    `openapi` is a path on the target, an address, or a file. `exclude` names what is never tried,
+    as `METHOD /path` with wildcards. `expected` are the statuses with which a request that keeps to
+    the document may yet be refused; `malformed` says of an error's body that the request did not
+    keep to it. `examples` is how many random requests each operation gets.
+    """
+
+    openapi: str
+    exclude: list[str] = []
+    expected: list[Status] = [402, 403, 404, 409]
+    malformed: Expression | None = None
+    examples: Annotated[int, Field(ge=1, le=10_000)] = 5
+
+
+class Exposure(Section):
+    """What anybody may read without a key; all else is for those who have one."""
+
+    public: list[Path] = []
+
+
 class Profile(Section):
     """A whole profile."""
 
@@ -265,6 +291,7 @@ class Profile(Section):
     payment_provider: PaymentProvider | None = None
     clock: Clock | None = None
     evidence: Evidence = Evidence()
+    contract: Contract | None = None
     settle_deadline_s: PositiveFloat = 10.0
 
     def auth_role(self, fixed: str | None, asked: Role) -> str | None:
