@@ -291,6 +291,7 @@ class Profile(Section):
     payment_provider: PaymentProvider | None = None
     clock: Clock | None = None
     evidence: Evidence = Evidence()
+    exposure: Exposure = Exposure()
     contract: Contract | None = None
     settle_deadline_s: PositiveFloat = 10.0
 
