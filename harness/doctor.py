@@ -66,10 +66,11 @@ def _steps(session: Session, known: dict[str, Any]) -> Iterator[tuple[str, dict[
     yield "list_ledger", {}
     yield "add_payment_method", {"token": "pm_card_visa", "consent": True}
     yield "list_payment_methods", {}
-    yield "record_usage", {"usage_id": names.new("usage"), "quantity": 1}
-    yield "list_payments", {}
     yield "subscribe", {"plan": pro[0] if pro else "pro", "quantity": 1}
     yield "get_subscription", {"subscription": known.get("subscription")}
+    # Some take usage only of subscribers.
+    yield "record_usage", {"usage_id": names.new("usage"), "quantity": 1}
+    yield "list_payments", {}
     yield (
         "cancel_subscription",
         {"subscription": known.get("subscription"), "at_period_end": False},

@@ -217,8 +217,9 @@ def _answered(reply: Reply | NoReply | None) -> Reply | NoReply:
 
 
 def _word(mapping: Mapping, name: str, value: Any) -> Any:
-    """Say an input in the target's own word, where its profile has one."""
-    return mapping.words.get(name, {}).get(value, value) if isinstance(value, str) else value
+    """Say an input in the target's own word, where its profile has one; TOML's keys are text."""
+    word = _as_text(value) if isinstance(value, str | bool) else None
+    return mapping.words.get(name, {}).get(word, value) if word is not None else value
 
 
 def _webhook_call(path: str, inputs: dict[str, Any]) -> Call:

@@ -54,6 +54,15 @@ def test_what_a_path_needs_must_be_given() -> None:
         target.perform("get_balance", role="customer", credential=None)
 
 
+def test_a_yes_or_no_may_have_words_of_its_own() -> None:
+    """A target that writes words where the harness says true or false is told its words."""
+    words = {"at_period_end": {"true": "month_end", "false": "now"}}
+    mapping = {"request": "DELETE /v1/plan", "query": {"when": "{at_period_end}"}, "words": words}
+    for said, word in ((True, "month_end"), (False, "now")):
+        call = _call("cancel_subscription", mapping, at_period_end=said)
+        assert call.query == (("when", word),)
+
+
 def test_defaults_stand_in_for_inputs_that_were_not_given() -> None:
     """A default fills what a test leaves open, and nothing else."""
     mapping = {**CREATE, "defaults": {"name": "Somebody"}}
