@@ -6,12 +6,14 @@
     ├── HarnessError               the harness cannot do what it was asked; exit status 2
     │   ├── SettingsError          options or environment variables that make no sense
     │   ├── ProfileError           a profile with mistakes: all of them, each with file and key
+    │   ├── DraftError             no profile can be drafted: no document, or no place to write it
     │   ├── TargetError            no such target, or it cannot be loaded
     │   │   ├── TargetUnreachable  nothing that speaks HTTP answers at its address
     │   │   └── NotMapped          the target does not have this operation
     │   ├── StackError             a local stack did not start, or died
     │   ├── ProviderError          the payment provider's journal cannot be read
     │   ├── HistoryError           a history file is damaged
+    │   ├── FixtureError           a file of data that comes with the harness is damaged
     │   ├── GauntletError          there is no such defect, or nothing to break
     │   ├── ReportError            the report cannot be written where it was asked to be
     │   └── ProductionRefused      something that writes was pointed at production
@@ -73,6 +75,12 @@ class ProfileError(HarnessError):
         )
 
 
+class DraftError(HarnessError):
+    """No profile can be drafted: there is no such document, or no place to write it."""
+
+    code = "no_draft"
+
+
 class TargetError(HarnessError):
     """There is no such target, or it cannot be loaded."""
 
@@ -101,6 +109,12 @@ class ProviderError(HarnessError):
     """The payment provider's journal cannot be read."""
 
     code = "journal_unreadable"
+
+
+class FixtureError(HarnessError):
+    """A file of data that comes with the harness is damaged, or somebody changed it wrongly."""
+
+    code = "bad_fixture"
 
 
 class HistoryError(HarnessError):

@@ -35,6 +35,6 @@ class Names:
         """Give a new id, like `usage-1f2e3d4c-9a8b7c-3`."""
         return f"{kind}-{self._stem}-{next(self._numbers)}"
 
-    def email(self) -> str:
+    def email(self, kind: str = "customer") -> str:
         """Give a new address in a domain that can never receive mail (RFC 2606)."""
-        return f"{self.new('customer')}@test.example.com"
+        return f"{self.new(kind)}@test.example.com"
