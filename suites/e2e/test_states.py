@@ -87,7 +87,8 @@ def _use(books: Books) -> None:
 
 def _rate(books: Books) -> int | None:
     """Give what a unit beyond those at hand costs in a state, if it can be had."""
-    _, plan = plan_of(books.billing, books.state.plan)
+    role = "payg" if books.state.plan == "trial" else books.state.plan
+    _, plan = plan_of(books.billing, role)
     return plan.overage_minor if books.state.billing == "good" else None
 
 
