@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.console import errors, output
-from harness.cli.run import chosen_suites
 from harness.gauntlet import mutants as of
 from harness.gauntlet.hunt import CLEAN, Ground, Hunt, Hunter
 from harness.gauntlet.matrix import Matrix
 from harness.naming import new_seed
 from harness.report.page import matrix_page
 from harness.report.write import prepare_file, prepare_folder, write_whole
+from harness.selection import chosen_suites
 
 if TYPE_CHECKING:
     from harness.gauntlet.mutants import Mutant

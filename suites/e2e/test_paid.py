@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from harness.ground import Ground
     from harness.session import Session
 
-pytestmark = pytest.mark.requires(
-    "create_customer", "add_payment_method", "record_usage", "get_balance"
-)
+pytestmark = [
+    pytest.mark.requires("create_customer", "add_payment_method", "record_usage", "get_balance"),
+    pytest.mark.smoke,
+]
 CHARGED = 3
 
 

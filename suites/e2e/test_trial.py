@@ -11,7 +11,10 @@ from suites.e2e.steps import add_card, sign_up, sign_up_grant, units_of, use
 if TYPE_CHECKING:
     from harness.session import Session
 
-pytestmark = pytest.mark.requires("create_customer", "record_usage", "get_balance")
+pytestmark = [
+    pytest.mark.requires("create_customer", "record_usage", "get_balance"),
+    pytest.mark.smoke,
+]
 
 
 @pytest.mark.requirement("BH-2", "BH-E2E-TRIAL")
