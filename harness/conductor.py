@@ -7,17 +7,21 @@ import fcntl
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.aim import Aim
-from harness.errors import HarnessError, HistoryError, ReportError
+from harness.errors import HarnessError, HistoryError, ReportError, SettingsError
+from harness.flaky import AGAIN_MAX, tried_again
 from harness.ground import Ground, Plan
 from harness.history import read_histories
+from harness.measuring import measured
 from harness.naming import new_run_id, new_seed
 from harness.operations import OPERATIONS
+from harness.partition import SHARE, WHOLE, Share, digest, provenance, read_durations
 from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
@@ -27,15 +31,17 @@ from harness.target.load import find_target
 from harness.timeline import TURNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
     from harness.checks.verdict import CheckVerdict
     from harness.history import Record
     from harness.settings import RunSettings
+    from harness.target.load import TargetSource
 
 _RANK = {"passed": 0, "skipped": 1, "unknown": 2, "failed": 3}
+_SOUND = _RANK["skipped"]
 
 
 class Conductor:
@@ -53,7 +59,12 @@ class Conductor:
         self.interrupted = False
         self.trouble: list[str] = []
         self.customers: list[Customer] = []
+        self.partition = settings.share or WHOLE
+        self._durations = read_durations(settings.durations)
+        self._selection: dict[str, None] = {}  # of the whole, of which a partition is a share
         self._tests: dict[str, dict[str, Any]] = {}
+        self._first: dict[str, dict[str, Any]] | None = None  # while bad tests are run again
+        self._again: dict[str, dict[str, Any]] = {}
         self._collected: dict[str, None] = {}  # in the order in which a reader expects them
         self._began = time.time()
         self._undo = contextlib.ExitStack()
@@ -66,9 +77,10 @@ class Conductor:
             source = find_target(self.plan.spec)
             undo.enter_context(_alone_in(self.settings.report))
             prepare_folder(self.settings.report)
+            environment = undo.enter_context(self._measured(source))
             undo.callback(self._merge)
             undo.callback((self.settings.report / TURNS).unlink, missing_ok=True)
-            self._up = undo.enter_context(running(source, self.plan.seed, self._how()))
+            self._up = undo.enter_context(running(source, self.plan.seed, self._how(environment)))
             self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
             self._ground = Ground.open(self.plan, "preflight")
             undo.callback(self._ground.close)
@@ -85,9 +97,21 @@ class Conductor:
         """Stop what was started."""
         self._undo.__exit__(kind, error, trace)
 
-    def _how(self) -> StartOptions:
+    def _how(self, environment: Mapping[str, str]) -> StartOptions:
         wish = self.settings
-        return StartOptions(wish.database, wish.defects, wish.target_command)
+        return StartOptions(wish.database, wish.defects, wish.target_command, environment)
+
+    def _measured(self, source: TargetSource) -> contextlib.AbstractContextManager[dict[str, str]]:
+        """Give the environment in which the target is measured, an empty one where it is not."""
+        if not self.settings.coverage:
+            return contextlib.nullcontext({})
+        if not source.file.profile.target.stack:
+            raise SettingsError(
+                "--coverage measures the reference service, and no other target",
+                hint="Measure your own where it runs; give `ci merge --coverage-file` the result.",
+            )
+        index, total = self.partition.index, self.partition.total
+        return measured(self.settings.report, f"partition-{index}-of-{total}")
 
     # pytest's hooks
 
@@ -104,12 +128,19 @@ class Conductor:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Note that a worker died: with it went what its test was at."""
+        told = getattr(node, "workeroutput", {})
+        self._selection |= dict.fromkeys(told.get("harness_selection", ()))
         if not hasattr(node, "workeroutput") and not self.interrupted:
             self.trouble.append(f"the worker {node.gateway.id} died: {error or 'no word'}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note which tests there are."""
+        if self._first is not None:
+            return
         self._collected |= dict.fromkeys(item.nodeid for item in session.items)
+        share = session.config.pluginmanager.get_plugin(SHARE)
+        if isinstance(share, Share):
+            self._selection |= dict.fromkeys(share.selection)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
@@ -142,6 +173,24 @@ class Conductor:
         """Note that pytest itself broke off: what it had not come to is not known."""
         self.trouble.append(f"pytest broke off: {excinfo.exconly()}")
 
+    # a second try
+
+    def bad(self) -> list[str]:
+        """Name the tests to be run again, alone: the bad ones, unless they are too many."""
+        bad = [test for test, told in self._tests.items() if _RANK[told["result"]] > _SOUND]
+        over = self.interrupted or self.aim.found or self._ground.silent
+        return bad if len(bad) <= AGAIN_MAX and not over else []
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """Take what is told within for second tries."""
+        self._first, self._tests = self._tests, {}
+        self.plan = replace(self.plan, attempt="again")
+        try:
+            yield
+        finally:
+            self._again, self._tests, self._first = self._tests, self._first, None
+
     # the end
 
     def conclude(self) -> RunResults:
@@ -155,7 +204,7 @@ class Conductor:
             run_id=self.plan.run_id,
             started_at=self._began,
             duration_s=time.time() - self._began,
-            tests=tuple(_result(test, told) for test, told in self._in_order()),
+            tests=tuple(self._settled(test, told) for test, told in self._in_order()),
             checks=checks,
             coverage=_coverage(self._ground.target.operations, history, self._tests),
             customers=len(self.customers),
@@ -163,9 +212,28 @@ class Conductor:
             trouble=tuple(self.trouble),
             interrupted=self.interrupted,
             files={"history": "history.jsonl", "junit": "junit.xml", "json": "report.json"},
+            partition=self._facts(),
         )
         write_report(results, Path(self.plan.folder), self._ground.redactor)
         return results
+
+    def _settled(self, test: str, told: dict[str, Any]) -> TestResult:
+        first, again = _result(test, told), self._again.get(test)
+        return tried_again(first, again["result"]) if again else first
+
+    def _facts(self) -> dict[str, Any]:
+        """Say which share of which tests this is: what proves later that all shares are whole."""
+        selection = list(self._selection or self._collected)
+        return {
+            "index": self.partition.index,
+            "total": self.partition.total,
+            "selection": selection,
+            "selection_digest": digest(selection),
+            "own": list(self._collected),
+            "durations_digest": self._durations.digest,
+            "coverage": self.settings.coverage,
+            **provenance(),
+        }
 
     def _in_order(self) -> list[tuple[str, dict[str, Any]]]:
         """Give what tests told in the order of the suites, however workers shared them."""

@@ -33,7 +33,7 @@ class Plan:
     """What every process of a run must agree on; plain data, handed to workers in memory.
 
     `variables` are those of a stack that the controlling process started: they hold its keys, so
-    a plan is never written to disk.
+    a plan is never written to disk. `attempt` sets a second try's history apart from the first's.
     """
 
     spec: str
@@ -41,6 +41,7 @@ class Plan:
     run_id: str
     folder: str
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    attempt: str = "main"
 
     def to_data(self) -> dict[str, Any]:
         """Give it as plain data."""

@@ -13,6 +13,7 @@ import inspect
 import os
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +22,11 @@ from harness.errors import HarnessError, Unknown
 from harness.ground import Ground, Plan
 from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
+from harness.partition import SHARE, Share, parse_partition, read_durations
 from harness.provider import SimulatorProvider
 from harness.report.results import finding_data
 from harness.running import running
+from harness.selection import kept
 from harness.session import Session
 from harness.target.load import find_target
 from harness.timeline import Timeline, turn
@@ -54,7 +57,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--target", default="reference", help="a target: a name, a profile's file, module:Class"
     )
+    group.addoption("--harness-group", action="append", default=[], help="run this group of tests")
+    group.addoption("--harness-smoke", action="store_true", help="run the smoke tests only")
     group.addoption("--harness-seed", type=int, default=None, help="repeat the choices of a run")
+    group.addoption("--harness-partition", default=None, help="run this share of the tests: 2/4")
+    group.addoption("--harness-durations", default=None, help="the file of what tests cost")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,17 +78,34 @@ def pytest_configure(config: pytest.Config) -> None:
     handed: dict[str, Any] | None = getattr(config, "workerinput", {}).get("harness_plan")
     if handed:
         config.stash[PLAN] = Plan(**handed)
+    if config.getoption("--harness-partition"):
+        config.pluginmanager.register(_share(config), SHARE)
+
+
+def _share(config: pytest.Config) -> Share:
+    file = config.getoption("--harness-durations")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    partition = parse_partition(config.getoption("--harness-partition"))
+    return Share(partition, read_durations(Path(file) if file else None), workers)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless `-m` speaks of it; move time while few live through it."""
+    """Leave out what was not asked for; move time while few live through it.
+
+    What takes long is only run where `-m` speaks of it.
+    """
     items.sort(key=lambda item: "clock" not in getattr(item, "fixturenames", ()))
-    if "nightly" in config.getoption("markexpr", ""):
-        return
-    long = [item for item in items if item.get_closest_marker("nightly")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in set(long)]
+    nightly = "nightly" in config.getoption("markexpr", "")
+    smoke, groups = config.getoption("--harness-smoke"), config.getoption("--harness-group")
+    out = [
+        item
+        for item in items
+        if not kept(item, smoke=smoke, groups=groups)
+        or (item.get_closest_marker("nightly") and not nightly)
+    ]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -103,7 +127,7 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
     with contextlib.ExitStack() as undo:
         plan = config.stash.get(PLAN, None)
         if plan:
-            stands = Ground.open(plan, worker)
+            stands = Ground.open(plan, worker if worker != "main" else plan.attempt)
         else:
             stands = Ground(undo.enter_context(_own_plan(config)), worker=worker)
         undo.callback(stands.close)

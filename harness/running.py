@@ -44,12 +44,13 @@ class Running:
 class StartOptions:
     """How a target is to be started: `database` and `defects` are the reference's (`StackOptions`).
 
-    `command` starts the target instead of its profile's own.
+    `command` starts the target instead of its profile's own. `environment` adds to the reference's.
     """
 
     database: str = "sqlite"
     defects: tuple[str, ...] = ()
     command: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 _AS_IT_IS = StartOptions()
@@ -73,7 +74,12 @@ def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> I
         )
     with contextlib.ExitStack() as undo:
         if profile.target.stack:
-            options = StackOptions(seed=seed, database=how.database, defects=how.defects)
+            options = StackOptions(
+                seed=seed,
+                database=how.database,
+                defects=how.defects,
+                billing_env=how.environment,
+            )
             stack = undo.enter_context(Stack(options))
             up = Running(stack.environment(), stack.dead)
         elif profile.target.start:

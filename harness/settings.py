@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,9 +10,16 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from harness.errors import SettingsError
+from harness.partition import Partition, parse_partition, partition_of
 
 PREFIX = "BILLING_HARNESS_"
-_OPTIONS = {"suites": "--suite", "json_file": "--json", "defects": "--defect", "tests": "--test"}
+_OPTIONS = {
+    "suites": "--suite",
+    "json_file": "--json",
+    "defects": "--defect",
+    "tests": "--test",
+    "groups": "--group",
+}
 
 
 def _listed(value: object) -> object:
@@ -29,17 +37,22 @@ class RunSettings(BaseSettings):
 
     Each field is also read from the environment (`BILLING_HARNESS_SEED`, …; several suites with
     commas between); an option wins.
+    `suites` may name `smoke`, a quick selection of all; `groups` keeps the tests of these groups.
     `tests` keeps those with one of these words in their name or file's; none keeps all.
     `workers` of 0 runs the tests in this process. `seed` of None draws one. `database` is that of
     the reference service, where the run starts it, and `defects` are mistakes it is to make.
     `target_command` starts the target instead of its profile's own command. `first` names tests to
     run before the others; the run stops once a check or test of `stop_at` has found something.
+    `partition` (2/4) keeps one share of the tests, cut by the costs in the file `durations`; where
+    None, the CI system's own variables decide. `rerun_failed` runs bad tests again, alone; None
+    does so in a partition. `coverage` measures the reference service.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     target: Annotated[str, Field(min_length=1)] = "reference"
     suites: Names = ()
+    groups: Names = ()
     tests: Names = ()
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
@@ -48,8 +61,19 @@ class RunSettings(BaseSettings):
     target_command: str | None = None
     first: Names = ()
     stop_at: Names = ()
+    partition: Annotated[str, Field(min_length=1)] | None = None
+    durations: Path = Path("reports/ci/durations.json")
+    rerun_failed: bool | None = None
+    coverage: bool = False
     report: Path = Path("reports/latest")
     json_file: Path | None = None
+
+    @property
+    def share(self) -> Partition | None:
+        """Which share of the tests to run; None for the whole. Raises `SettingsError`."""
+        if self.partition:
+            return parse_partition(self.partition)
+        return partition_of(os.environ)
 
 
 def run_settings(**options: Any) -> RunSettings:

@@ -16,10 +16,13 @@ from rich.text import Text
 from harness.cli.console import COLOURS, errors, output, refusal_data
 from harness.errors import HarnessError, ReportError, TargetError
 from harness.report.write import prepare_file, write_whole
+from harness.selection import selection
 from harness.settings import RunSettings, run_settings
 
 if TYPE_CHECKING:
+    from harness.conductor import Conductor
     from harness.report.results import RunResults
+    from harness.selection import Selection
 
 _FINDINGS_SHOWN = 12
 _RUN_INI = Path(__file__).parents[1] / "run.ini"
@@ -44,7 +47,16 @@ _Seed = Annotated[
 _Suite = Annotated[
     list[str] | None,
     typer.Option(
-        help="Run this suite only; may be given several times.",
+        help="Run this suite only; may be given several times. `smoke` is a quick selection of"
+        " every suite, safe for a staging.",
+        metavar="NAME",
+        show_default="all",
+    ),
+]
+_Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Run only this group of tests, such as pci; may be given several times.",
         metavar="NAME",
         show_default="all",
     ),
@@ -94,6 +106,34 @@ _StopAt = Annotated[
     list[str] | None,
     typer.Option(help="Stop once this check or test function has found something.", metavar="NAME"),
 ]
+_Partition = Annotated[
+    str | None,
+    typer.Option(
+        help="Run one share of the tests: 2/4 is the second of four. Guide: docs/CI.md.",
+        metavar="K/N",
+        show_default="what the CI system says, or all",
+    ),
+]
+_Durations = Annotated[
+    Path | None,
+    typer.Option(
+        help="What tests cost, as `ci merge` records it: shares are cut by it.",
+        metavar="FILE",
+        show_default="reports/ci/durations.json",
+    ),
+]
+_RerunFailed = Annotated[
+    bool | None,
+    typer.Option(
+        "--rerun-failed/--no-rerun-failed",
+        help="Run bad tests again, alone: one that passes then is flaky.",
+        show_default="on in a partition",
+    ),
+]
+_Coverage = Annotated[
+    bool | None,
+    typer.Option("--coverage", help="Measure what of the reference service is executed."),
+]
 _Report = Annotated[
     Path | None,
     typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
@@ -106,6 +146,7 @@ _JsonFile = Annotated[
 def run(
     target: _Target = None,
     suite: _Suite = None,
+    group: _Group = None,
     test: _Test = None,
     workers: _Workers = None,
     seed: _Seed = None,
@@ -114,6 +155,10 @@ def run(
     target_command: _TargetCommand = None,
     first: _First = None,
     stop_at: _StopAt = None,
+    partition: _Partition = None,
+    durations: _Durations = None,
+    rerun_failed: _RerunFailed = None,
+    coverage: _Coverage = None,
     report: _Report = None,
     json_file: _JsonFile = None,
 ) -> int:
@@ -129,6 +174,7 @@ def run(
     settings = run_settings(
         target=target,
         suites=tuple(suite) if suite else None,
+        groups=tuple(group) if group else None,
         tests=tuple(test) if test else None,
         workers=workers,
         seed=seed,
@@ -137,6 +183,10 @@ def run(
         target_command=target_command,
         first=tuple(first) if first else None,
         stop_at=tuple(stop_at) if stop_at else None,
+        partition=partition,
+        durations=durations,
+        rerun_failed=rerun_failed,
+        coverage=coverage,
         report=report,
         json_file=json_file,
     )
@@ -155,17 +205,17 @@ def _run(settings: RunSettings) -> int:
     from harness.cli.progress import Progress
     from harness.conductor import Conductor
 
-    chosen = chosen_suites(settings.suites)
+    chosen = selection(settings)
     if settings.json_file:
         _clear(settings.json_file)
     errors.print(f"starting {settings.target} …", style="dim")
     with Conductor(settings) as conductor:
         plan = conductor.plan
-        errors.print(
-            f"suites: {', '.join(chosen)} · seed {plan.seed} · run {plan.run_id}", style="dim"
-        )
+        share = f"partition {settings.share} · " if settings.share else ""
+        errors.print(f"suites: {chosen} · {share}seed {plan.seed} · run {plan.run_id}", style="dim")
         with Progress() as progress:
-            _pytest(_arguments(settings, chosen), [conductor, progress])
+            _pytest([*_arguments(), *_choice(settings, chosen)], [conductor, progress])
+        _try_again(settings, conductor)
         errors.print("settling and judging the books …", style="dim")
         results = conductor.conclude()
     if settings.json_file:
@@ -186,37 +236,36 @@ def _clear(path: Path) -> None:
         ) from None
 
 
-def chosen_suites(asked: tuple[str, ...]) -> list[str]:
-    """Give the suites to run. Raises `TargetError` for one that does not exist."""
-    known = suite_names()
-    wrong = [name for name in asked if name not in known]
-    if wrong:
-        raise TargetError(
-            f"there is no suite {', '.join(map(repr, wrong))}",
-            hint=f"Suites: {', '.join(known)}.",
-        )
-    return list(asked) or known
-
-
-def suite_names() -> list[str]:
-    """Name the suites that are installed, without importing any."""
-    found = importlib.util.find_spec("suites")
-    places = found.submodule_search_locations if found else None
-    folders = [entry for place in places or () for entry in Path(place).iterdir()]
-    return sorted(f.name for f in folders if (f / "__init__.py").is_file())
-
-
-def _arguments(settings: RunSettings, chosen: list[str]) -> list[str]:
-    arguments = [
+def _arguments() -> list[str]:
+    """Say how pytest is to behave, whatever it is to run."""
+    return [
         *("-c", str(_RUN_INI), "--rootdir", str(_suites_root())),
         *("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:terminal"),
         *("--confcutdir", str(_suites_root() / "suites"), "-p", "no:junitxml"),
     ]
-    if settings.tests:
-        arguments += ["-k", " or ".join(settings.tests)]
+
+
+def _choice(settings: RunSettings, chosen: Selection) -> list[str]:
+    """Say which tests are to run, and in how many processes."""
+    told = []
     if settings.workers:
-        arguments += ["-p", "xdist.plugin", "-n", str(settings.workers)]
-    return [*arguments, "--pyargs", *(f"suites.{name}" for name in chosen)]
+        told += ["-p", "xdist.plugin", "-n", str(settings.workers)]
+    if settings.share:
+        told += [f"--harness-partition={settings.share}"]
+        told += [f"--harness-durations={settings.durations.resolve()}"]
+    return [*told, *chosen.arguments()]
+
+
+def _try_again(settings: RunSettings, conductor: Conductor) -> None:
+    """Run bad tests again, alone and in this process, where that was asked for."""
+    wanted = settings.rerun_failed
+    if not (settings.share is not None if wanted is None else wanted):
+        return
+    bad = conductor.bad()
+    if bad:
+        errors.print(f"running {len(bad)} bad test{'s' if len(bad) > 1 else ''} again, alone …")
+        with conductor.again():
+            _pytest([*_arguments(), *(str(_suites_root() / test) for test in bad)], [conductor])
 
 
 def _suites_root() -> Path:

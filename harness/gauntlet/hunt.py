@@ -143,7 +143,9 @@ class Hunter:
 
     def _options(self, mutant: Mutant, likely: Sequence[str]) -> Iterator[str]:
         ground = self._ground
-        yield from ("--target", ground.target, "--seed", str(ground.seed))
+        # The whole, though the gauntlet may run in one of a pipeline's parallel jobs.
+        yield from ("--target", ground.target, "--seed", str(ground.seed), "--partition", "1/1")
+        yield "--no-rerun-failed"
         for suite in ground.suites:
             yield from ("--suite", suite)
         if mutant is CLEAN:

@@ -26,7 +26,8 @@ EXIT_INTERRUPTED = 130
 class TestResult:
     """One test: its sentence, what it is for, what came of it, and why.
 
-    `exchanges` are the requests and replies that show a failure, redacted.
+    `exchanges` are the requests and replies that show a failure, redacted. `flaky` is one that was
+    bad, and passed when it was run again alone.
     """
 
     __test__ = False  # pytest would take it for a class of tests
@@ -40,6 +41,7 @@ class TestResult:
     reason: str | None = None
     findings: tuple[dict[str, Any], ...] = ()
     exchanges: tuple[dict[str, Any], ...] = ()
+    flaky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class RunResults:
     """A whole run. `interrupted` and `trouble` are reasons why it cannot be valid.
 
     `performed` counts operations, repeats included; `customers` those that the run made.
+    `partition` says which share of which tests this is.
     """
 
     target: str
@@ -88,6 +91,7 @@ class RunResults:
     trouble: tuple[str, ...] = ()
     interrupted: bool = False
     files: dict[str, str] = field(default_factory=dict)
+    partition: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -189,6 +193,7 @@ class RunResults:
             "checks": [check.to_json() for check in self.checks],
             "tests": [asdict(test) for test in self.tests],
             "files": self.files,
+            "partition": self.partition,
         }
 
     def _any(self, test: Result, check: str) -> bool:
