@@ -1,4 +1,4 @@
-"""Reads what a target leaves behind, by a profile's `[evidence]`: its logs and its database.
+"""Reads what a target leaves behind, by a profile's `[evidence]`: logs, letters, its database.
 
 Reading is all that happens here. What cannot be read makes a test *unknown*: it proves nothing.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 import glob
 import json
 import time
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.utils import getaddresses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
 
@@ -22,6 +25,7 @@ _QUIET_S = 0.2
 _POLL_S = 0.05
 _DEADLINE_S = 2.0
 _ROWS_MAX = 200_000
+_TO = ("To", "Cc", "Bcc", "Delivered-To", "X-Envelope-To")
 
 
 class LogWatch:
@@ -74,6 +78,45 @@ class LogWatch:
                 return file.read().decode("utf-8", "replace")
         except OSError as error:
             raise Unknown(f"a log file cannot be read: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An e-mail that was sent: to all whom it names or was handed in for, in lower case."""
+
+    recipients: frozenset[str]
+    subject: str
+    text: str
+
+
+def letters_to(patterns: Sequence[str], addresses: Iterable[str]) -> list[Letter]:
+    """Read the letters to any of these addresses, oldest first, from files of one letter each.
+
+    Raises `Unknown` where the folders cannot be read, or are not there.
+    """
+    wanted = frozenset(address.lower() for address in addresses)
+    folders = {Path(pattern).parent for pattern in patterns}
+    if not any(folder.is_dir() for folder in folders):
+        raise Unknown(f"no letters are at {', '.join(patterns)}")
+    names = sorted({name for pattern in patterns for name in glob.glob(pattern)})  # noqa: PTH207  # an absolute pattern
+    try:
+        raw = [Path(name).read_bytes() for name in names]
+    except OSError as error:
+        raise Unknown(f"a letter cannot be read: {error}") from None
+    # Most are somebody else's: only those that name one of these are worth taking apart.
+    near = [text for text in raw if any(address.encode() in text.lower() for address in wanted)]
+    return [letter for letter in map(_letter, near) if letter.recipients & wanted]
+
+
+def _letter(raw: bytes) -> Letter:
+    message = message_from_bytes(raw, policy=policy.default)
+    lines = [str(line) for name in _TO for line in message.get_all(name, ())]
+    body = message.get_body(("plain", "html"))
+    return Letter(
+        frozenset(address.lower() for _, address in getaddresses(lines)),
+        str(message.get("Subject", "")),
+        body.get_content().replace("\r\n", "\n") if body else "",
+    )
 
 
 def stored_texts(database_url: str) -> Iterator[tuple[str, str]]:

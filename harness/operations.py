@@ -117,7 +117,12 @@ _TABLE = (
     _operation("create_key", "customer", "key credential", "key"),
     _operation("rotate_key", "customer key", "key credential", "key"),
     _operation("revoke_key", "customer key", ""),
-    _operation("exchange_credentials", "customer providers ttl_minutes", "expires_at?", "key"),
+    _operation(
+        "exchange_credentials",
+        "customer providers ttl_minutes",
+        "expires_at? credential?",
+        "key",
+    ),
     _operation("receive_webhook", "payload signature_headers", "", "event_id"),
     _operation("advance_time", "to", "settled? pending?"),
     _operation("drain", "deadline_s", "settled? pending?"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from harness.stack.mailbox import MAIL_FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,4 +42,5 @@ class Addresses:
             "STACK_TEST_CONTROL_TOKEN": self.test_control_token,
             "STACK_DATABASE_URL": self.database_url,
             "STACK_LOG_DIR": self.folder,
+            "STACK_MAIL_DIR": str(Path(self.folder) / MAIL_FOLDER),
         }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness.errors import TargetError
 from harness.stack.command import start_command
 from harness.stack.folder import stack_folder
+from harness.stack.mailbox import MAIL_FOLDER, mailbox
 from harness.stack.ports import reserve, url_of
 from harness.stack.process import Child
 from harness.stack.webhook import make_endpoint
@@ -51,6 +52,7 @@ def companion(file: ProfileFile, environment: dict[str, str], seed: int) -> Iter
         folder = undo.enter_context(stack_folder(None, keep=False))
         port = _free_port()
         variables = {"PORT": str(port), "STACK_LOG_DIR": str(folder)}
+        variables |= _mail(undo.enter_context(mailbox(folder / MAIL_FOLDER)), folder)
         simulator, stripe = _simulator(folder, seed)
         undo.callback(simulator.stop)
         simulator.wait_ready(f"{stripe}/simulator/ready", _DEADLINE_S)
@@ -71,6 +73,11 @@ def companion(file: ProfileFile, environment: dict[str, str], seed: int) -> Iter
         target = _target(file, {**environment, **variables}, folder)
         undo.callback(target.stop)
         yield Companion(variables, [simulator, target])
+
+
+def _mail(port: int, folder: Path) -> dict[str, str]:
+    """Give where the target may send its letters, and where they are kept."""
+    return {"STACK_SMTP_PORT": str(port), "STACK_MAIL_DIR": str(folder / MAIL_FOLDER)}
 
 
 def _simulator(folder: Path, seed: int) -> tuple[Child, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import StackError
+from harness.stack.mailbox import MAIL_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,8 @@ def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
 
     Where none is given it is a temporary one, removed afterwards unless `keep`, or unless a
     StackError says that its logs are worth reading. One that is given stays, but what an earlier
-    stack left in it (its database, its logs) is cleared first: the simulator starts empty, and a
-    ledger that remembers more than it would be false.
+    stack left in it (its database, logs, letters) is cleared first: the simulator starts empty, and
+    a ledger that remembers more than it would be false.
     """
     try:
         folder = Path(given or tempfile.mkdtemp(prefix="billing-stack-")).resolve()
@@ -47,7 +48,8 @@ def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
         for pattern in ("*.log", f"{DATABASE_FILE}*"):
             for leftover in folder.glob(pattern):
                 leftover.unlink()
-        shutil.rmtree(folder / POSTGRES_FOLDER, ignore_errors=True)
+        for name in (POSTGRES_FOLDER, MAIL_FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
         try:
             yield folder
         except StackError:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Self
 from harness.errors import StackError
 from harness.stack.addresses import Addresses
 from harness.stack.folder import DATABASE_FILE, stack_folder
-from harness.stack.ports import reserve, url_of
+from harness.stack.mailbox import MAIL_FOLDER, mailbox
+from harness.stack.ports import LOOPBACK, reserve, url_of
 from harness.stack.postgres import PostgresServer
 from harness.stack.process import Child, DeadChild
 from harness.stack.webhook import make_endpoint
@@ -110,6 +111,7 @@ class Stack:
         keys = _Keys()
         database_url = self._database()
         env = _service_environment(keys, database_url, stripe_url)
+        env |= _mail_environment(undo.enter_context(mailbox(self._folder / MAIL_FOLDER)))
         env |= {"BILLING_FAILPOINT_FOLDER": str(self._folder), **options.billing_env}
 
         seed = ("--seed", str(options.seed))
@@ -201,6 +203,16 @@ def _service_environment(keys: _Keys, database_url: str, stripe_url: str) -> dic
         "BILLING_OPERATOR_KEY": keys.operator,
         "BILLING_KEY_HMAC_SECRET": keys.hmac,
         "BILLING_TEST_CONTROL_TOKEN": keys.test_control,
+    }
+
+
+def _mail_environment(port: int) -> dict[str, str]:
+    """Return how the service is to send its letters: to the stack's own mailbox."""
+    return {
+        "BILLING_SMTP_HOST": LOOPBACK,
+        "BILLING_SMTP_PORT": str(port),
+        "BILLING_SMTP_SECURITY": "none",
+        "BILLING_MAIL_POLL_S": "0.2",
     }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.target.protocol import Role
 
 PlanRole = Literal["trial", "payg", "pro"]
+LetterKind = Literal["welcome", "payment_failed"]
 
 
 def _expression(text: str) -> str:
@@ -251,9 +252,15 @@ class Clock(Section):
 
 
 class Evidence(Section):
-    """What lets more checks run; all optional."""
+    """What lets more checks run; all optional.
+
+    `mail_files` are the letters that the target sends, a file each. `letters` tells, for each kind
+    that a story speaks of, words of the subject by which it is known.
+    """
 
     log_files: list[str] = []
+    mail_files: list[str] = []
+    letters: dict[LetterKind, str] = {}
     database_url_env: str | None = None
 
 

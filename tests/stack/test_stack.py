@@ -44,6 +44,10 @@ def test_the_service_gets_its_settings_by_environment_alone(
             "BILLING_ENVIRONMENT": "test",
             "BILLING_EXTRA": "yes",
             "BILLING_FAILPOINT_FOLDER": addresses.folder,
+            "BILLING_SMTP_HOST": "127.0.0.1",
+            "BILLING_SMTP_PORT": env["BILLING_SMTP_PORT"],
+            "BILLING_SMTP_SECURITY": "none",
+            "BILLING_MAIL_POLL_S": "0.2",
             "BILLING_DATABASE_URL": addresses.database_url,
             "BILLING_STRIPE_API_BASE": addresses.stripe_url,
             "BILLING_STRIPE_API_KEY": addresses.stripe_api_key,
@@ -84,7 +88,7 @@ def test_addresses_are_told_to_machines_and_profiles() -> None:
         f"STACK_{name}"
         for name in (
             *("BILLING_URL", "STRIPE_URL", "WEBHOOK_SECRET", "OPERATOR_KEY", "STRIPE_API_KEY"),
-            *("TEST_CONTROL_TOKEN", "DATABASE_URL", "LOG_DIR"),
+            *("TEST_CONTROL_TOKEN", "DATABASE_URL", "LOG_DIR", "MAIL_DIR"),
         )
     }
 
