@@ -21,6 +21,7 @@ class Addresses:
     operator_key: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
     test_control_token: str = field(repr=False)
+    metrics_token: str = field(repr=False)
     api_docs_url: str
     database_url: str = field(repr=False)
     folder: str
@@ -40,6 +41,7 @@ class Addresses:
             "STACK_OPERATOR_KEY": self.operator_key,
             "STACK_STRIPE_API_KEY": self.stripe_api_key,
             "STACK_TEST_CONTROL_TOKEN": self.test_control_token,
+            "STACK_METRICS_TOKEN": self.metrics_token,
             "STACK_DATABASE_URL": self.database_url,
             "STACK_LOG_DIR": self.folder,
             "STACK_MAIL_DIR": str(Path(self.folder) / MAIL_FOLDER),

@@ -3,7 +3,8 @@
 Linux and macOS; Windows is out of scope. What each part must know forces the order: sockets are
 reserved first, so that both addresses are settled; the simulator starts beside the migration; the
 webhook endpoint is made through Stripe's own API; the service starts with that endpoint's secret.
-Every process is on a leash (``leash.py``) and has a log of its own in the stack's folder.
+Every process is on a leash (``leash.py``) and has a log of its own in the stack's folder. A service
+that a failpoint killed because a test asked for it is started again (``revival.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from harness.stack.mailbox import MAIL_FOLDER, mailbox
 from harness.stack.ports import LOOPBACK, reserve, url_of
 from harness.stack.postgres import PostgresServer
 from harness.stack.process import Child, DeadChild
+from harness.stack.revival import Revival
 from harness.stack.webhook import make_endpoint
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Stack:
     def __init__(self, options: StackOptions | None = None) -> None:
         self.options = options or StackOptions()
         self._children: list[Child] = []
+        self._revival: Revival | None = None
         self._undo = contextlib.ExitStack()
         self._folder: Path
 
@@ -100,6 +103,8 @@ class Stack:
 
     def dead(self) -> list[DeadChild]:
         """Return the processes that ended though the stack should run."""
+        if self._revival:
+            return self._revival.dead()
         return [dead for child in self._children if (dead := child.dead())]
 
     def _start(self) -> None:
@@ -116,6 +121,7 @@ class Stack:
 
         seed = ("--seed", str(options.seed))
         simulator = self._serve("stripe", options.stripe_program, {}, stripe, seed)
+        self._children.append(simulator)
         migration = self._launch("migrate", [*options.billing_program, "migrate"], env)
         stripe.close()
         simulator.wait_ready(f"{stripe_url}/simulator/ready", options.deadline_s)
@@ -131,6 +137,7 @@ class Stack:
             operator_key=keys.operator,
             stripe_api_key=keys.stripe_api,
             test_control_token=keys.test_control,
+            metrics_token=keys.metrics,
             api_docs_url=f"{billing_url}/docs",
             database_url=database_url,
             folder=str(self._folder),
@@ -149,7 +156,7 @@ class Stack:
     def _start_workers(self, listener: socket.socket, env: Mapping[str, str]) -> None:
         """Start the service's processes on one socket; return when it is ready and all live."""
         program = self.options.billing_program
-        url = url_of(listener)
+        url, port = url_of(listener), listener.getsockname()[1]
         names = [f"billing-{number}" for number in range(1, self.options.workers + 1)]
         broken = tuple(part for name in self.options.defects for part in ("--defect", name))
         workers = [self._serve(name, program, env, listener, broken) for name in names]
@@ -160,6 +167,18 @@ class Stack:
         for worker in workers:
             worker.wait_ready(f"{url}/ready", self.options.deadline_s)
 
+        self._children += workers
+        if len(workers) == 1:  # of several, the others go on
+
+            def again() -> Child:
+                with reserve(port, "the billing service") as fresh:
+                    worker = self._serve(names[0], program, env, fresh, broken)
+                worker.wait_ready(f"{url}/ready", self.options.deadline_s)
+                return worker
+
+            revival = Revival(self._children, again, self._folder)
+            self._revival = self._undo.enter_context(revival)
+
     def _serve(
         self,
         name: str,
@@ -168,11 +187,9 @@ class Stack:
         listener: socket.socket,
         more: tuple[str, ...] = (),
     ) -> Child:
-        """Start a program that serves an inherited socket, and watch it from now on."""
+        """Start a program that serves an inherited socket."""
         argv = [*program, "serve", "--fd", str(listener.fileno()), *more]
-        child = self._launch(name, argv, env, pass_fds=(listener.fileno(),))
-        self._children.append(child)
-        return child
+        return self._launch(name, argv, env, pass_fds=(listener.fileno(),))
 
     def _launch(
         self, name: str, argv: list[str], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
@@ -190,6 +207,7 @@ class _Keys:
     operator: str = field(default_factory=lambda: f"op_test_{secrets.token_hex(24)}")
     stripe_api: str = field(default_factory=lambda: f"sk_test_{secrets.token_hex(24)}")
     test_control: str = field(default_factory=lambda: f"tc_test_{secrets.token_hex(24)}")
+    metrics: str = field(default_factory=lambda: f"mt_test_{secrets.token_hex(24)}")
     hmac: str = field(default_factory=lambda: secrets.token_hex(32))
 
 
@@ -203,6 +221,7 @@ def _service_environment(keys: _Keys, database_url: str, stripe_url: str) -> dic
         "BILLING_OPERATOR_KEY": keys.operator,
         "BILLING_KEY_HMAC_SECRET": keys.hmac,
         "BILLING_TEST_CONTROL_TOKEN": keys.test_control,
+        "BILLING_METRICS_TOKEN": keys.metrics,
     }
 
 

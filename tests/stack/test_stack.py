@@ -55,9 +55,11 @@ def test_the_service_gets_its_settings_by_environment_alone(
             "BILLING_OPERATOR_KEY": addresses.operator_key,
             "BILLING_KEY_HMAC_SECRET": env["BILLING_KEY_HMAC_SECRET"],
             "BILLING_TEST_CONTROL_TOKEN": addresses.test_control_token,
+            "BILLING_METRICS_TOKEN": addresses.metrics_token,
         }
         assert "https_proxy" not in env
         secrets = [addresses.stripe_api_key, addresses.operator_key, addresses.test_control_token]
+        secrets.append(addresses.metrics_token)
         shown = " ".join([*marked(marker).values(), repr(addresses)])
         assert not [secret for secret in secrets if secret in shown]
 
@@ -232,3 +234,20 @@ def test_nothing_outlives_a_killed_parent(
         os.killpg(process.pid, how)
         assert process.wait(timeout=30) != 0
         assert eventually(lambda: not marked(marker))
+
+
+
+def test_a_death_that_a_test_asked_for_is_mended() -> None:
+    """A service that a failpoint killed comes back at its address, and counts as one that lives."""
+    acted = [{"name": "a.place", "action": "kill", "nth": 1, "hits": 1, "has_acted": True}]
+    with Stack(options()) as stack:
+        url, file = stack.addresses.billing_url, "billing-failpoints-0.json"
+        before = get(f"{url}/pid")
+        armed = Path(stack.addresses.folder) / file
+        armed.write_text(json.dumps(acted))
+        os.kill(before, signal.SIGKILL)
+        assert eventually(lambda: not armed.exists())
+        assert get(f"{url}/pid") != before
+        assert stack.dead() == []
+        os.kill(get(f"{url}/pid"), signal.SIGKILL)
+        assert eventually(stack.dead), "a second death, which nobody asked for"
