@@ -166,7 +166,6 @@ class Stack:
         # The socket is shared, so whichever worker is up answers: with one ready, the service is.
         for worker in workers:
             worker.wait_ready(f"{url}/ready", self.options.deadline_s)
-
         self._children += workers
         if len(workers) == 1:  # of several, the others go on
 

@@ -236,7 +236,6 @@ def test_nothing_outlives_a_killed_parent(
         assert eventually(lambda: not marked(marker))
 
 
-
 def test_a_death_that_a_test_asked_for_is_mended() -> None:
     """A service that a failpoint killed comes back at its address, and counts as one that lives."""
     acted = [{"name": "a.place", "action": "kill", "nth": 1, "hits": 1, "has_acted": True}]
