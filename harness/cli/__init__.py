@@ -15,6 +15,7 @@ from harness.cli.console import errors, tell_error
 from harness.cli.doctor import doctor
 from harness.cli.gauntlet import EXIT as GAUNTLET_EXIT
 from harness.cli.gauntlet import gauntlet
+from harness.cli.profile import profile
 from harness.cli.run import run
 from harness.cli.up import up
 from harness.errors import HarnessError
@@ -75,6 +76,7 @@ def build_app() -> typer.Typer:
     app.callback()(_frame)
     app.command(epilog=_EPILOG)(run)
     app.command()(up)
+    app.command()(profile)
     app.command(epilog=_EPILOG)(doctor)
     app.command(epilog=GAUNTLET_EXIT)(gauntlet)
     for entry in entry_points(group="billing_harness.commands"):

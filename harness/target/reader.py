@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+BLANK = "<?>"
+"""What a drafted profile holds where somebody has to fill something in."""
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_FILL_IN = f'still holds "{BLANK}", a blank of the draft: fill it in'
 _GIVEN = frozenset({"credential", "idempotency_key"})
 _ANY_ROLE = frozenset({"customer", "other_tenant", "anonymous"})
 
@@ -93,6 +97,8 @@ def _problem(label: str, details: ErrorDetails) -> Problem:
         return Problem(label, key, _unknown_key(location))
     if details["type"] == "missing":
         return Problem(label, key, "this key is required")
+    if isinstance(details["input"], str) and BLANK in details["input"]:
+        return Problem(label, key, _FILL_IN)
     expected = details["msg"].removeprefix("Value error, ")
     return Problem(label, key, f"expected {expected[0].lower()}{expected[1:]}")
 
@@ -123,6 +129,7 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
 
 def _cross_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
     """Check what no single key shows; works on raw data, so that one mistake hides no other."""
+    yield from (Problem(label, key, _FILL_IN) for key in blanks(data))
     roles = _table(data, "auth")
     for role, auth in roles.items():
         yield from _secret_checks(label, role, auth)
@@ -136,11 +143,29 @@ def _cross_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _address_checks(label, data)
 
 
+def blanks(value: object, key: str = "") -> Iterator[str]:
+    """Name every key under which a blank is left.
+
+    >>> list(blanks({"catalog": {"currency": "<?>", "money": "minor"}}))
+    ['catalog.currency']
+    """
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield from blanks(entry, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for entry in value:
+            yield from blanks(entry, key)
+    elif isinstance(value, str) and BLANK in value:
+        yield key
+
+
 def _address_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
     """Check the addresses that are known: a variable's is when it is filled in."""
     for section, key in (("target", "base_url"), ("payment_provider", "simulator")):
         value = _table(data, section).get(key)
-        if isinstance(value, str) and not _VARIABLE.search(value) and not _is_address(value):
+        if not isinstance(value, str) or _VARIABLE.search(value) or BLANK in value:
+            continue
+        if not _is_address(value):
             expected = "expected an address like https://billing.example.com"
             yield Problem(label, f"{section}.{key}", expected)
 
