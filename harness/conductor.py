@@ -26,6 +26,7 @@ from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
 from harness.running import Running, StartOptions, died, first_customer, reach, running
+from harness.seeding import seed_customers
 from harness.session import Customer
 from harness.target.load import find_target
 from harness.timeline import TURNS
@@ -65,6 +66,7 @@ class Conductor:
         self._tests: dict[str, dict[str, Any]] = {}
         self._first: dict[str, dict[str, Any]] | None = None  # while bad tests are run again
         self._again: dict[str, dict[str, Any]] = {}
+        self._seeded: dict[str, list[str]] | None = None
         self._collected: dict[str, None] = {}  # in the order in which a reader expects them
         self._began = time.time()
         self._undo = contextlib.ExitStack()
@@ -85,6 +87,10 @@ class Conductor:
             self._ground = Ground.open(self.plan, "preflight")
             undo.callback(self._ground.close)
             first_customer(self._ground)
+            if self.settings.seeded:
+                seeding = self._ground.session("seeding")
+                self._seeded = seed_customers(seeding)
+                self.customers += seeding.customers
             self._undo = undo.pop_all()
         return self
 
@@ -232,6 +238,7 @@ class Conductor:
             "own": list(self._collected),
             "durations_digest": self._durations.digest,
             "coverage": self.settings.coverage,
+            "seeded": self._seeded,
             **provenance(),
         }
 

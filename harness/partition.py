@@ -33,6 +33,7 @@ TOTAL_MAX = 1000
 _DURATION_MAX_S = 86_400.0
 _COST_MIN_S = 0.001  # so that even tests that cost nothing are dealt out in turn
 _UNKNOWN_COST_S = 1.0
+_DESCRIBE = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 _COMMITS = ("BILLING_HARNESS_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA", "CIRCLE_SHA1")
 _BRANCHES = (
     "BILLING_HARNESS_BRANCH",
@@ -203,7 +204,7 @@ def digest(lines: Sequence[str] | Any) -> str:
 def provenance() -> dict[str, Any]:
     """Say which commit and branch this is a run of, as far as it can be known, and by what."""
     return {
-        "commit": _first(_COMMITS) or _git("rev-parse", "HEAD"),
+        "commit": _first(_COMMITS) or _git(*_DESCRIBE),
         "branch": _first(_BRANCHES) or _git("branch", "--show-current"),
         "versions": {
             "billing-harness": version("billing-harness"),

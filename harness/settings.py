@@ -45,7 +45,8 @@ class RunSettings(BaseSettings):
     run before the others; the run stops once a check or test of `stop_at` has found something.
     `partition` (2/4) keeps one share of the tests, cut by the costs in the file `durations`; where
     None, the CI system's own variables decide. `rerun_failed` runs bad tests again, alone; None
-    does so in a partition. `coverage` measures the reference service.
+    does so in a partition. `coverage` measures the reference service. `seeded` leads a customer
+    into each state of `fixtures/customers.toml` first, and compares.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class RunSettings(BaseSettings):
     durations: Path = Path("reports/ci/durations.json")
     rerun_failed: bool | None = None
     coverage: bool = False
+    seeded: bool = False
     report: Path = Path("reports/latest")
     json_file: Path | None = None
 

@@ -134,6 +134,12 @@ _Coverage = Annotated[
     bool | None,
     typer.Option("--coverage", help="Measure what of the reference service is executed."),
 ]
+_Seeded = Annotated[
+    bool | None,
+    typer.Option(
+        "--seeded", help="First lead a customer into each state of the fixture, and compare."
+    ),
+]
 _Report = Annotated[
     Path | None,
     typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
@@ -159,6 +165,7 @@ def run(
     durations: _Durations = None,
     rerun_failed: _RerunFailed = None,
     coverage: _Coverage = None,
+    seeded: _Seeded = None,
     report: _Report = None,
     json_file: _JsonFile = None,
 ) -> int:
@@ -187,6 +194,7 @@ def run(
         durations=durations,
         rerun_failed=rerun_failed,
         coverage=coverage,
+        seeded=seeded,
         report=report,
         json_file=json_file,
     )
