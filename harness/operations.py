@@ -106,7 +106,7 @@ _TABLE = (
     _operation(
         "get_balance",
         "customer",
-        "units? owed_minor? next_price_minor? warning?",
+        "units? owed_minor? next_price_minor? warning? used_this_month?",
         reads=True,
     ),
     _operation("list_ledger", "customer", "", items=_LEDGER, reads=True),
@@ -127,6 +127,7 @@ _TABLE = (
     _operation("advance_time", "to", "settled? pending?"),
     _operation("drain", "deadline_s", "settled? pending?"),
     _operation("purge_customer", "customer", "settled? pending?"),
+    _operation("arm_failpoint", "point action hit", ""),
 )
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType({entry.name: entry for entry in _TABLE})

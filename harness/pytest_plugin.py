@@ -42,6 +42,7 @@ PLAN = pytest.StashKey[Plan]()
 FINDINGS = pytest.StashKey[list[dict[str, Any]]]()
 # Attributes of a report, not its `user_properties`: those, other plugins write into files.
 TOLD = "harness_told"
+_ALONE = frozenset({"alone", "clock"})
 CUSTOMERS = "harness_customers"
 EXCHANGES_MAX = 12
 BODY_CHARS_MAX = 4000
@@ -149,7 +150,7 @@ def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]
     _skip_unless_able(request.node, ground)
     if ground.silent:
         raise Unknown("the target has stopped answering")
-    with turn(ground.plan.folder, alone="clock" in request.fixturenames):
+    with turn(ground.plan.folder, alone=not _ALONE.isdisjoint(request.fixturenames)):
         yield ground.session(request.node.nodeid)
 
 
@@ -171,6 +172,12 @@ def clock(billing: Session, ground: Ground, simulator: SimulatorProvider) -> Ite
             subscription=record.outcome.get("subscription"),
             at_period_end=False,
         )
+
+
+@pytest.fixture
+def alone(billing: Session) -> Session:
+    """Let no other test run meanwhile: for what counts everybody's doings, or breaks them."""
+    return billing
 
 
 @pytest.fixture

@@ -311,4 +311,5 @@ def test_edges_stand_at_the_service_objectives() -> None:
 def test_every_operation_of_the_harness_has_its_label() -> None:
     """Requests are told apart by the harness's own names of operations."""
     known = set(CATALOGUE["billing_request_duration_seconds"].labels["operation"])
-    assert set(OPERATIONS) - known == {"advance_time", "drain", "purge_customer"}
+    controls = {"advance_time", "drain", "purge_customer", "arm_failpoint"}
+    assert set(OPERATIONS) - known == controls

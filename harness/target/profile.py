@@ -53,6 +53,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _series(text: str) -> str:
+    if not re.fullmatch(r'[a-zA-Z_:][\w:]*(\{(\w+="[^"]*",? ?)*\})?', text):
+        raise ValueError('a series, like "payments_total{status=\\"failed\\"}"')
+    return text
+
+
 def is_request(text: str) -> bool:
     """Whether a text is a method and a path."""
     return re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) /\S*", text) is not None
@@ -68,6 +74,7 @@ Expression = Annotated[str, AfterValidator(_expression)]
 Source = Annotated[str, AfterValidator(_source)]
 Request = Annotated[str, AfterValidator(_request)]
 Path = Annotated[str, AfterValidator(_path)]
+Series = Annotated[str, AfterValidator(_series)]
 Status = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -212,12 +219,17 @@ class Grants(Section):
 
 
 class Catalog(Section):
-    """Facts of the product, from which every expected amount is computed."""
+    """Facts of the product, from which every expected amount is computed.
+
+    `usage_billed` says when usage beyond the units at hand is paid for: each by a charge of its
+    own, or all of a period's together, on the invoice that begins the next.
+    """
 
     currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
     money: MoneyForm = "minor"
     grants: Grants = Grants()
     low_credit_threshold: Annotated[int, Field(ge=0)] | None = None
+    usage_billed: Literal["at_once", "with_invoice"] = "at_once"
     consent_required: bool = False
     plans: dict[str, Plan] = {}
 
@@ -251,6 +263,27 @@ class Clock(Section):
     kind: Literal["target", "stripe"] = "target"
 
 
+class Metrics(Section):
+    """Where the target shows its metrics, and which of its series tell what.
+
+    A series is written as Prometheus does: `name`, or `name{label="value"}`; the samples that it
+    selects are added up. What stands here by default are the names of `harness.metrics`, which a
+    target may adopt. `revenue` and `revenue_day` are minor units, charges less what went back in
+    the latter; `double_charges` counts what was charged beyond the first for one usage.
+    """
+
+    url: str
+    headers: dict[str, str] = {}
+    usage: Series = "billing_usage_fixes_total"
+    failures: Series = "billing_payment_failures_total"
+    failures_unexplained: Series = 'billing_payment_failures_total{failure_code="unknown"}'
+    events_failed: Series = 'billing_webhook_events_total{result="failed"}'
+    requests: Series = "billing_request_duration_seconds_count"
+    revenue: Series = "billing_revenue_cents_total"
+    revenue_day: Series = "billing_revenue_24h_cents"
+    double_charges: Series = "billing_duplicate_charges"
+
+
 class Evidence(Section):
     """What lets more checks run; all optional.
 
@@ -262,19 +295,23 @@ class Evidence(Section):
     mail_files: list[str] = []
     letters: dict[LetterKind, str] = {}
     database_url_env: str | None = None
+    metrics: Metrics | None = None
 
 
 class Contract(Section):
     """What the target promises to its clients: its OpenAPI document, and how it is tried.
 
     `openapi` is a path on the target, an address, or a file. `exclude` names what is never tried,
-    as `METHOD /path` with wildcards. `expected` are the statuses with which a request that keeps to
-    the document may yet be refused; `malformed` says of an error's body that the request did not
-    keep to it. `examples` is how many random requests each operation gets.
+    as `METHOD /path` with wildcards; `roles` gives the role of [auth] that sends such requests, for
+    what is not done as a customer and is no operation of the harness. `expected` are the statuses
+    with which a request that keeps to the document may yet be refused; `malformed` says of an
+    error's body that the request did not keep to it. `examples` is how many random requests each
+    operation gets.
     """
 
     openapi: str
     exclude: list[str] = []
+    roles: dict[str, str] = {}
     expected: list[Status] = [402, 403, 404, 409]
     malformed: Expression | None = None
     examples: Annotated[int, Field(ge=1, le=10_000)] = 5

@@ -43,7 +43,7 @@ class ProfileFile:
         """Fill in the variables; give the profile and the secrets that it now holds.
 
         Raises `ProfileError` naming each variable that is not set. Whatever a variable put into
-        `[auth]` or `[target] headers` counts as a secret, and so do those named by `…_env`.
+        `[auth]` or into headers counts as a secret, and so do those named by `…_env`.
         """
         problems: list[Problem] = []
         filled = _substitute(self.data, environment, self.name, "", problems)
@@ -285,7 +285,8 @@ def _substitute(
 
 
 def _secrets(data: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    guarded = [data.get("auth", {}), _table(data, "target", "headers")]
+    metrics = _table(data, "evidence", "metrics", "headers")
+    guarded = [data.get("auth", {}), _table(data, "target", "headers"), metrics]
     names = {name for part in guarded for name in _VARIABLE.findall(repr(part))}
     for section in ("webhooks", "payment_provider", "evidence"):
         named = _table(data, section)

@@ -14,7 +14,7 @@ create_customer get_customer close_customer get_subscription add_payment_method
 list_payment_methods remove_payment_method set_plan subscribe change_subscription
 resume_subscription cancel_subscription record_usage get_balance list_ledger list_payments
 list_invoices refund_payment adjust_credits create_key rotate_key revoke_key exchange_credentials
-receive_webhook advance_time drain purge_customer
+receive_webhook advance_time drain purge_customer arm_failpoint
 """
 DESIGNED = TABLE.split()
 

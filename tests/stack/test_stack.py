@@ -90,7 +90,7 @@ def test_addresses_are_told_to_machines_and_profiles() -> None:
         f"STACK_{name}"
         for name in (
             *("BILLING_URL", "STRIPE_URL", "WEBHOOK_SECRET", "OPERATOR_KEY", "STRIPE_API_KEY"),
-            *("TEST_CONTROL_TOKEN", "DATABASE_URL", "LOG_DIR", "MAIL_DIR"),
+            *("TEST_CONTROL_TOKEN", "METRICS_TOKEN", "DATABASE_URL", "LOG_DIR", "MAIL_DIR"),
         )
     }
 
