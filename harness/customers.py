@@ -128,6 +128,8 @@ def why_not(state: State, target: Target, *, can_move_time: bool) -> str | None:
         needed.append("get_subscription")
     if lacks := sorted(set(needed) - target.operations):
         return f"the target does not map {', '.join(lacks)}"
+    if "units" not in target.profile.operations["get_balance"].reply:
+        return "the target keeps no units: its get_balance shows none"
     catalog = target.profile.catalog
     if catalog.plan(state.plan) is None:
         return f"the catalogue has no plan that plays {state.plan}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.checks.evidence import happened, may_have_happened, quantity_of
+from harness.checks.invoices import judge_invoices, nearest, out, time_moved
 from harness.checks.verdict import Finding, Need, blame
 from harness.money import spoken
 
@@ -107,6 +108,10 @@ class ChargesAreExplained:
         """Look at one customer."""
         usages = evidence.usages(state.customer)
         charges = evidence.charges(state, invoiced=False)
+        if evidence.catalog.usage_billed == "with_invoice":
+            yield from _judge_at_once(state, usages, charges)
+            yield from judge_invoices(evidence, state)
+            return
         by_usage: dict[str | None, list[Movement]] = {}
         for charge in charges:
             by_usage.setdefault(usage_behind(charge, state, usages), []).append(charge)
@@ -115,7 +120,7 @@ class ChargesAreExplained:
             named = by_usage.get(usage_id, [])
             yield from _judge_usage(evidence, state, records, named, certain=not unnamed)
         yield from _judge_unnamed(evidence, state, usages, unnamed, set(by_usage))
-        yield from _judge_invoices(evidence, state)
+        yield from judge_invoices(evidence, state)
 
 
 def usage_behind(charge: Movement, state: CustomerState, usages: Usages) -> str | None:
@@ -131,12 +136,26 @@ def usage_behind(charge: Movement, state: CustomerState, usages: Usages) -> str 
 
 def operation_behind(evidence: Evidence, state: CustomerState, movement: Movement) -> Record | None:
     """Name the operation that moved money, as well as can be told."""
+    if movement.type == "refund":
+        given_back = evidence.records(state.customer, "refund_payment")
+        return given_back[-1] if given_back else None
     if movement.invoice is not None:
         records = evidence.records(state.customer, "subscribe", "change_subscription")
         return records[-1] if records else None
     usages = evidence.usages(state.customer)
     usage_id = usage_behind(movement, state, usages)
     return usages[usage_id][-1] if usage_id else None
+
+
+def _judge_at_once(
+    state: CustomerState, usages: Usages, charges: list[Movement]
+) -> Iterator[Finding]:
+    """Where usage is billed with the invoice, no charge is for a usage, or for anything else."""
+    for charge in charges:
+        usage_id = usage_behind(charge, state, usages)
+        told = f"usage {usage_id}" if usage_id else "nothing that was asked for"
+        message = f"{charge.provider_id} charged at once for {told}, outside of any invoice"
+        yield out(state, charge, message, usages[usage_id][-1] if usage_id else None)
 
 
 def _judge_usage(
@@ -150,10 +169,10 @@ def _judge_usage(
     usage_id = records[0].inputs["usage_id"]
     if charges and not may_have_happened(records):
         message = f"usage {usage_id} was refused ({records[-1].outcome.code}), and charged"
-        yield _out(state, charges[0], message, records[-1])
+        yield out(state, charges[0], message, records[-1])
     for again in charges[1:]:
         message = f"charged again for usage {usage_id} by {again.provider_id}: {_why(charges)}"
-        yield _out(state, again, message, records[-1])
+        yield out(state, again, message, records[-1])
     for charge in charges[:1]:
         yield from _judge_price(evidence, state, records, charge)
     told = _told_minor(records)
@@ -166,10 +185,6 @@ def _judge_usage(
             currency=evidence.catalog.currency,
             **blame(records[-1]),
         )
-
-
-def _nearest(prices: set[int], amount_minor: int) -> int:
-    return min(prices, key=lambda price: abs(price - amount_minor), default=0)
 
 
 def _judge_price(
@@ -185,13 +200,13 @@ def _judge_price(
     }
     if charge.amount_minor in prices and charge.currency == evidence.catalog.currency:
         return
-    due = _nearest(prices, charge.amount_minor)
+    due = nearest(prices, charge)
     currency = evidence.catalog.currency
     message = (
         f"{charge.provider_id} charged {spoken(charge.amount_minor, charge.currency)},"
         f" the catalogue says {spoken(due, currency)}"
     )
-    yield _out(state, charge, message, records[-1], due)
+    yield out(state, charge, message, records[-1], due)
 
 
 def prices_at(evidence: Evidence, usage: Record) -> set[int]:
@@ -211,7 +226,7 @@ def prices_at(evidence: Evidence, usage: Record) -> set[int]:
     ending = [r for r in cancelled if r.began_at < ended_at]
     roles = ["pro"] if started else []
     # As time goes by, a subscription may end by itself: by its schedule, or unpaid.
-    if not surely or ending or _time_moved(evidence):
+    if not surely or ending or time_moved(evidence):
         roles.append("payg")
     plans = [evidence.catalog.plan("pro" if role == "pro" else "payg") for role in roles]
     return {plan[1].overage_minor for plan in plans if plan and plan[1].overage_minor}
@@ -247,69 +262,10 @@ def _judge_unnamed(
         if usage_id not in named and may_have_happened(records)
     ]
     for extra in unnamed[len(open_usages) :]:
-        yield _out(state, extra, f"{extra.provider_id} follows from no operation", None)
+        yield out(state, extra, f"{extra.provider_id} follows from no operation", None)
     every = [record for records in open_usages for record in records]
     for charge in unnamed[: len(open_usages)]:
         yield from _judge_price(evidence, state, every, charge)
-
-
-def _judge_invoices(evidence: Evidence, state: CustomerState) -> Iterator[Finding]:
-    """Hold paid invoices against the subscriptions that they are for."""
-    charges = evidence.charges(state, invoiced=True)
-    asked = evidence.records(state.customer, "subscribe", "change_subscription")
-    taken_on = [record for record in asked if record.outcome.kind != "refused"]
-    seen: set[str | None] = set()
-    for place, charge in enumerate(charges):
-        record = taken_on[-1] if taken_on else asked[-1] if asked else None
-        if charge.invoice in seen:
-            message = f"{charge.provider_id} paid the invoice {charge.invoice} once more"
-            yield _out(state, charge, message, record)
-        elif place >= len(taken_on) and not (taken_on and _time_moved(evidence)):
-            message = f"{charge.provider_id} paid a subscription that no operation took out"
-            yield _out(state, charge, message, record)
-        seen.add(charge.invoice)
-    plan = evidence.catalog.plan("pro")
-    if charges and taken_on and plan:
-        changed = any(record.operation == "change_subscription" for record in taken_on)
-        # What a change in mid-period costs is Stripe's to prorate: only the first is judged then.
-        judged = charges[:1] if changed else charges
-        yield from _judge_plan_price(state, judged, taken_on, plan[1].price_minor)
-
-
-def _time_moved(evidence: Evidence) -> bool:
-    """Whether periods may have gone by, each with an invoice of its own."""
-    moved = [record for record in evidence.history if record.operation == "advance_time"]
-    return may_have_happened(moved)
-
-
-def _judge_plan_price(
-    state: CustomerState, charges: list[Movement], taken_on: list[Record], price_minor: int
-) -> Iterator[Finding]:
-    prices = {price_minor * quantity_of(record) for record in taken_on}
-    for place, charge in enumerate(charges):
-        if charge.amount_minor in prices:
-            continue
-        due = _nearest(prices, charge.amount_minor)
-        paid = spoken(charge.amount_minor, charge.currency)
-        message = f"subscribe paid {paid}, the catalogue says {spoken(due, charge.currency)}"
-        yield _out(state, charge, message, taken_on[min(place, len(taken_on) - 1)], due)
-
-
-def _out(
-    state: CustomerState,
-    charge: Movement,
-    message: str,
-    record: Record | None,
-    due_minor: int = 0,
-) -> Finding:
-    return Finding(
-        message,
-        customer=state.customer,
-        amount_minor=charge.amount_minor - due_minor,
-        currency=charge.currency,
-        provider_id=charge.provider_id,
-        **blame(record),
-    )
 
 
 class PurchasesArePaid:

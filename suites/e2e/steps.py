@@ -48,12 +48,14 @@ def subscribed(
 ) -> tuple[Customer, Outcome, int]:
     """Subscribe a customer with a card, a new one if none is given, to the plan that plays pro.
 
-    Gives it, the answer, and the balance once the units are there.
+    Gives it, the answer, and the balance once the units are there; 0 of a target without units.
     """
     name, plan = plan_of(billing, "pro")
     if customer is None:
         customer = sign_up(billing)
         add_card(billing, customer)
+    if not keeps_units(billing):
+        return customer, _paid(billing, customer, name, quantity), 0
     before = units_of(billing, customer)
     answer = billing.ok("subscribe", customer=customer, plan=name, quantity=quantity)
     due = before + plan.included_units * quantity
@@ -61,8 +63,21 @@ def subscribed(
     return customer, answer, due
 
 
+def _paid(billing: Session, customer: Customer, plan: str, quantity: int) -> Outcome:
+    """Subscribe, and wait until the payments show it where the target lists them."""
+    listed = "list_payments" in billing.target.operations
+    before = billing.ok("list_payments", customer=customer)["items"] if listed else []
+    answer = billing.ok("subscribe", customer=customer, plan=plan, quantity=quantity)
+    if listed:
+        billing.until(
+            lambda page: len(page["items"]) > len(before), "list_payments", customer=customer
+        )
+    return answer
+
+
 def used_up(billing: Session, card: str | None = "pm_card_visa") -> Customer:
     """Make a customer who has used every unit up, with a card or without."""
+    needs_units(billing)
     customer = sign_up(billing)
     if card:
         add_card(billing, customer, card)
@@ -88,9 +103,22 @@ def settle(billing: Session, ground: Ground) -> None:
 
 
 def charge_of_next(billing: Session, customer: Customer) -> int:
-    """Use a unit more; give what it was charged, in minor units."""
-    (used,) = use(billing, customer)
-    return int(used.get("charged_minor") or 0)
+    """Use a unit more; give what it was charged in minor units, or what it added to the debt."""
+    if billing.target.profile.catalog.usage_billed == "at_once":
+        (used,) = use(billing, customer)
+        return int(used.get("charged_minor") or 0)
+    before = owed_minor(billing, customer)
+    use(billing, customer)
+    return owed_minor(billing, customer) - before
+
+
+def owed_minor(billing: Session, customer: Customer) -> int:
+    """Read what the customer owes in minor units, or skip where the target does not show it."""
+    if "owed_minor" not in billing.target.profile.operations["get_balance"].reply:
+        pytest.skip("the target's get_balance does not show what is owed")
+    owed = billing.ok("get_balance", customer=customer).get("owed_minor")
+    assert isinstance(owed, int), f"get_balance shows {owed!r} as owed, where an amount is due"
+    return owed
 
 
 def paid_minor(ground: Ground, customer: Customer) -> list[int]:
@@ -108,8 +136,27 @@ def told(amounts: Sequence[int | None], billing: Session) -> str:
     return " + ".join(spoken(amount or 0, currency) for amount in amounts) or "nothing"
 
 
+def keeps_units(billing: Session) -> bool:
+    """Whether the target keeps units that were granted or bought, and shows how many are left."""
+    mapping = billing.target.profile.operations.get("get_balance")
+    return mapping is not None and "units" in mapping.reply
+
+
+def needs_units(billing: Session) -> None:
+    """Skip where the target keeps no units."""
+    if not keeps_units(billing):
+        pytest.skip("the target keeps no units: its get_balance shows none")
+
+
+def holding(billing: Session, customer: Customer) -> dict[str, object]:
+    """Read what a customer has and owes: that which a refused operation must not change."""
+    balance = billing.ok("get_balance", customer=customer)
+    return {name: balance.get(name) for name in ("units", "owed_minor") if name in balance.outputs}
+
+
 def units_of(billing: Session, customer: Customer) -> int:
-    """Read the balance in units."""
+    """Read the balance in units, or skip where the target keeps none."""
+    needs_units(billing)
     units = billing.ok("get_balance", customer=customer).get("units")
     assert isinstance(units, int), f"get_balance shows {units!r} units, where a number is due"
     return units

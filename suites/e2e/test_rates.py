@@ -9,6 +9,7 @@ import pytest
 from suites.e2e.steps import (
     add_card,
     charge_of_next,
+    holding,
     plan_of,
     sign_up,
     sign_up_grant,
@@ -154,10 +155,10 @@ def test_a_subscription_that_is_not_paid_grants_nothing(billing: Session, card: 
     name, _ = plan_of(billing, "pro")
     customer = sign_up(billing)
     add_card(billing, customer, card)
-    before = units_of(billing, customer)
+    before = holding(billing, customer)
     billing.refused("subscribe", customer=customer, plan=name, quantity=1)
-    units = units_of(billing, customer)
-    assert units == before, f"an unpaid subscription turned {before} units into {units}"
+    after = holding(billing, customer)
+    assert after == before, f"an unpaid subscription turned {before} into {after}"
 
 
 @pytest.mark.requirement("BH-4", "BH-E2E-DECLINED")

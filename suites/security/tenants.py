@@ -9,7 +9,7 @@ import pytest
 
 from harness.operations import OPERATIONS
 from harness.target.template import placeholders
-from suites.e2e.steps import add_card, sign_up, units_of
+from suites.e2e.steps import add_card, sign_up, subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +49,9 @@ def settled_tenant(billing: Session) -> Tenant:
     ids = {"customer": customer.id}
     if _has(billing, "add_payment_method"):
         _keep(ids, add_card(billing, customer), "payment_method")
-    if _has(billing, "subscribe") and (plan := billing.target.profile.catalog.plan("pro")):
-        before = units_of(billing, customer) if _has(billing, "get_balance") else 0
-        answer = billing.ok("subscribe", customer=customer, plan=plan[0], quantity=1)
+    if _has(billing, "subscribe") and billing.target.profile.catalog.plan("pro"):
+        _, answer, _ = subscribed(billing, customer)
         _keep(ids, answer, "subscription")
-        if _has(billing, "get_balance"):
-            due = before + plan[1].included_units
-            billing.until(lambda b: b.get("units") >= due, "get_balance", customer=customer)
     if _has(billing, "create_key"):
         _keep(ids, billing.ok("create_key", customer=customer), "key")
     if _has(billing, "drain"):

@@ -311,7 +311,7 @@ def test_a_request_refused_by_a_limit_changes_nothing(billing: Session, spent: S
     if "operator" not in billing.target.profile.auth:
         pytest.skip("nobody but the customer, whose requests are used up, can read the balance")
     customer = spent.customer
-    before = billing.ok("get_balance", customer=customer, role="operator")["units"]
+    before = billing.ok("get_balance", customer=customer, role="operator").outputs
     outcome = billing.perform(
         "record_usage",
         customer=customer,
@@ -320,5 +320,5 @@ def test_a_request_refused_by_a_limit_changes_nothing(billing: Session, spent: S
         quantity=1,
     )
     assert _status(billing.last_reply) == TOO_MANY, f"record_usage was {outcome} beyond the limit"
-    units = billing.ok("get_balance", customer=customer, role="operator")["units"]
-    assert units == before, f"usage refused by a limit turned {before} units into {units}"
+    after = billing.ok("get_balance", customer=customer, role="operator").outputs
+    assert after == before, f"usage refused by a limit turned the balance {before} into {after}"

@@ -1,7 +1,7 @@
 """Loom's routes, and who may use which."""
 
+import contextlib
 import secrets
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from sqlite3 import Row
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -182,7 +182,7 @@ def record_cloth(
     """Record cloth that was woven, once for each reference."""
     row = loom.weaving.weave(workspace, reference, asked.yards)
     price = shapes.Money(amount=row["amount"])
-    return shapes.Yards(reference=reference, yards=row["yards"], price=price)
+    return shapes.Yards(yards=row["yards"], price=price)
 
 
 @api.get(f"{ONE}/statement", tags=["money"])
@@ -220,8 +220,7 @@ def list_payments(
 )
 def refund_payment(loom: LoomHere, payment: int, asked: shapes.NewRefund) -> shapes.Refund:
     """Give money back, once for each reference."""
-    given = loom.accounts.refund(payment, asked.amount, asked.reference)
-    return shapes.Refund(reference=asked.reference, stripe=given)
+    return shapes.Refund(stripe=loom.accounts.refund(payment, asked.amount, asked.reference))
 
 
 @api.post("/testing/clock", dependencies=[Depends(_operator)], tags=["testing"])
@@ -253,6 +252,10 @@ async def take_event(loom: LoomHere, request: Request) -> None:
 
 
 def _keep_event(loom: Loom, event: str, kind: str | None, subject: str) -> None:
+    if kind == "draft":
+        # Stripe waits for the answer before it finalises: what was woven must be on it by then.
+        with contextlib.suppress(Doubt, Refusal):
+            loom.accounts.bill_with(subject)
     with loom.store.transaction() as db:
         kept = db.execute("INSERT OR IGNORE INTO events VALUES (?)", (event,)).rowcount
         if kept and kind:
@@ -324,7 +327,7 @@ async def _on_http(_: Request, error: Exception) -> Response:
 def build(loom: Loom) -> FastAPI:
     """Put Loom behind its routes; the worker works as long as the application runs."""
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def at_work(_: FastAPI) -> "AsyncIterator[None]":
         loom.worker.start()
         yield

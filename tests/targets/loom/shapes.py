@@ -118,7 +118,6 @@ class Subscription(BaseModel):
 class Yards(BaseModel):
     """Cloth that was written down, and what it adds to the month's invoice."""
 
-    reference: str
     yards: int
     price: Money
 
@@ -153,7 +152,6 @@ class Payment(BaseModel):
 class Refund(BaseModel):
     """A refund."""
 
-    reference: str
     stripe: str
 
 

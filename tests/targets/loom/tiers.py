@@ -14,4 +14,4 @@ class Tier(NamedTuple):
     yard_minor: int
 
 
-TIERS = {"studio": Tier(4900, 35), "mill": Tier(19900, 20)}
+TIERS = {"studio": Tier(4900, 37), "mill": Tier(19900, 23)}
