@@ -1,0 +1,130 @@
+"""The whole matrix on one machine, merge included, as the pipeline does it.
+
+A run of everything in one piece beside it shows what the partitions save, and that they miss
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ci.jobs import Job, Matrix, Runner
+from ci.merge import Merged, MergeOptions, merge
+from ci.telling import tell
+from harness.cli.console import errors, output
+from harness.naming import new_seed
+from harness.report.write import prepare_file, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What `ci local` was asked for."""
+
+    partitions: int
+    jobs: int
+    whole: bool
+    suites: tuple[str, ...]
+    tests: tuple[str, ...]
+    database: str
+    seed: int | None
+    coverage_min: float
+    coverage_webhooks_min: float
+    excuses: Path | None
+    out: Path
+    json_file: Path | None
+
+    def options(self) -> tuple[str, ...]:
+        """Give what every run is told."""
+        chosen = [("--suite", name) for name in self.suites]
+        chosen += [("--test", name) for name in self.tests]
+        told = tuple(word for pair in chosen for word in pair)
+        return ("--coverage", "--seeded", "--database", self.database, *told)
+
+
+def run_locally(wish: Wish) -> int:
+    """Run every partition, then the whole if asked, and merge; give the merge's exit status."""
+    runner = Runner(
+        Matrix(
+            partitions=wish.partitions,
+            jobs=wish.jobs,
+            seed=new_seed() if wish.seed is None else wish.seed,
+            folder=wish.out / "parts",
+            durations=wish.out / "durations.json",
+            options=wish.options(),
+        )
+    )
+    shutil.rmtree(wish.out / "parts", ignore_errors=True)  # of an earlier N, perhaps
+    errors.print(f"{wish.partitions} partitions, {wish.jobs} at a time …", style="dim")
+    began = time.monotonic()
+    jobs = [_told(job) for job in runner.partitions()]
+    merged = merge([wish.out / "parts"], wish.out / "merged", _options(wish))
+    elapsed_s = time.monotonic() - began
+    told = figures(jobs, elapsed_s, merged) | (_compared(runner, merged) if wish.whole else {})
+    tell(merged, wish.out / "merged")
+    output.print_json(json.dumps(told))
+    if wish.json_file:
+        prepare_file(wish.json_file)
+        text = json.dumps({"local": told, **merged.to_json()}, indent=2, default=str)
+        write_whole(wish.json_file, text + "\n")
+    return merged.exit_status
+
+
+def figures(jobs: Sequence[Job], elapsed_s: float, merged: Merged) -> dict[str, Any]:
+    """Say how long it took, how even the shares were, and whether the union is every test once."""
+    parts = [part.report.partition for part in merged.parts]
+    own = [test for facts in parts for test in facts.own]
+    return {
+        "partitioned_s": round(elapsed_s, 1),
+        "partitions_s": {job.name: round(job.duration_s, 1) for job in jobs},
+        "sum_of_partitions_s": round(sum(job.duration_s for job in jobs), 1),
+        "tests_s": {str(p.report.partition.index): round(p.tests_s, 1) for p in merged.parts},
+        "slowest_to_mean": merged.slowest_to_mean and round(merged.slowest_to_mean, 3),
+        "collected": len({test for facts in parts for test in facts.selection}),
+        "in_a_partition": len(set(own)),
+        "twice": len(own) - len(set(own)),
+    }
+
+
+def _compared(runner: Runner, merged: Merged) -> dict[str, Any]:
+    """Run everything in one piece, and hold its time and coverage against the partitions'."""
+    errors.print("everything in one piece …", style="dim")
+    job = _told(runner.whole())
+    out = job.folder.parent.parent / "whole"
+    alone = merge([job.folder], out, MergeOptions(coverage_min=0, coverage_webhooks_min=0))
+    ratios = [
+        None if isinstance(each.measured, str) else each.measured.ratio()
+        for each in (alone, merged)
+    ]
+    whole, parted = ratios
+    return {
+        "serial_s": round(job.duration_s, 1),
+        "serial_verdict": alone.results.verdict,
+        "serial_coverage": whole and round(whole, 5),
+        "partitioned_coverage": parted and round(parted, 5),
+        "coverage_difference": None if None in ratios else round((parted or 0) - (whole or 0), 5),
+    }
+
+
+def _options(wish: Wish) -> MergeOptions:
+    return MergeOptions(
+        partitions=wish.partitions,
+        coverage_min=wish.coverage_min,
+        coverage_webhooks_min=wish.coverage_webhooks_min,
+        excuses=wish.excuses,
+        record=wish.out / "record.jsonl",
+        durations=wish.out / "durations.json",
+    )
+
+
+def _told(job: Job) -> Job:
+    why = f" ({job.trouble})" if job.trouble else ""
+    errors.print(f"{job.name}: {job.duration_s:.1f} s{why}")
+    return job
