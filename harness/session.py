@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from harness.errors import Unknown
 from harness.history import Exchange, History, Record
 from harness.operations import OPERATIONS
+from harness.target.protocol import Outcome
 from harness.target.wire import Call, NoReply, Reply, Wait
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.naming import Names
     from harness.redact import Redactor
-    from harness.target.protocol import Kind, Outcome, Performance, Role, Target
+    from harness.target.protocol import Kind, Performance, Role, Target
 
     Send = Callable[[Call], Reply | NoReply]
 
@@ -131,6 +132,50 @@ class Session:
         if code is not None and outcome.code != code:
             raise AssertionError(f"{operation} was {outcome}, where {code!r} is due")
         return outcome
+
+    def note(
+        self, operation: str, /, exchange: Exchange, *, role: Role = "customer", **inputs: Any
+    ) -> Outcome:
+        """Take over what another driver sent, as the operation that it was; give its outcome.
+
+        What goes on after its first reply (pages, polls) is not followed: it counts as `accepted`.
+        """
+        performance = self.target.perform(operation, role=role, credential=None, **inputs)
+        record = Record(
+            id=self._history.next_id(),
+            test=self._test,
+            operation=operation,
+            role=role,
+            customer=inputs.get("customer"),
+            inputs=inputs,
+            began_at=exchange.at,
+        )
+        self._history.begin(record)
+        outcome = Outcome("accepted")
+        try:
+            next(performance)
+            performance.send(exchange.reply)
+        except StopIteration as end:
+            outcome = cast("Outcome", end.value)
+        performance.close()
+        return self._finish(record, outcome, [exchange])
+
+    def remark(
+        self, what: str, outcome: Outcome, *, customer: str | None = None, **inputs: Any
+    ) -> None:
+        """Take note of what was done elsewhere, such as a fault of the payment provider's."""
+        now = time.time()
+        record = Record(
+            id=self._history.next_id(),
+            test=self._test,
+            operation=what,
+            role="operator",
+            customer=customer,
+            inputs=inputs,
+            began_at=now,
+        )
+        self._history.begin(record)
+        self._finish(record, outcome, [])
 
     def until(
         self,
