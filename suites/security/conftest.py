@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.transport import spare_address
+from suites.security.leftovers import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.evidence import LogWatch
     from harness.ground import Ground
     from harness.session import Session
 
@@ -35,3 +37,9 @@ def billing(
         return
     with ground.visit(request.node.nodeid, address) as visiting:
         yield visiting
+
+
+@pytest.fixture
+def log(billing: Session, ground: Ground) -> LogWatch:  # noqa: ARG001 - skips come first
+    """Give what the target logs from now on."""
+    return watch(ground)

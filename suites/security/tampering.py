@@ -24,7 +24,7 @@ def adding(fields: Mapping[str, Any]) -> Alter:
     def alter(call: Call) -> Call:
         if not call.body:
             return call
-        if _is_form(call):
+        if is_form(call):
             pairs = parse_qsl(call.body.decode(), keep_blank_values=True)
             names = {name for name, _ in pairs}
             prefixes = {"", *(name.rpartition("[")[0] for name in names)}
@@ -60,7 +60,29 @@ def spelled(spell: Callable[[str], str]) -> Alter:
     return lambda call: replace(call, path=spell(call.path))
 
 
-def _is_form(call: Call) -> bool:
+def being(method: str) -> Alter:
+    """Use another method."""
+    return lambda call: replace(call, method=method)
+
+
+def asked_for(path: str) -> Alter:
+    """Ask for another path, with no parameters."""
+    return lambda call: replace(call, path=path, query=())
+
+
+def chained(*alters: Alter) -> Alter:
+    """Do one after the other."""
+
+    def alter(call: Call) -> Call:
+        for each in alters:
+            call = each(call)
+        return call
+
+    return alter
+
+
+def is_form(call: Call) -> bool:
+    """Whether a body is a form's; every other one is JSON."""
     kinds = [value for name, value in call.headers if name.lower() == "content-type"]
     return any("form-urlencoded" in kind for kind in kinds)
 

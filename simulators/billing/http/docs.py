@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 # Nothing is loaded from anywhere, and nothing runs.
-_POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
+    " base-uri 'none'; frame-ancestors 'none'"
+}
 
 
 @router.get("/docs")

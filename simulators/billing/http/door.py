@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
+from starlette.datastructures import MutableHeaders
 
+from simulators.billing.http import card_data
+from simulators.billing.http.card_data import has_card_number
 from simulators.billing.http.errors import document
 from simulators.billing.http.telling import tell_request
 from simulators.billing.identifiers import new_id
@@ -34,13 +37,19 @@ _RETRY_AFTER_S = "2"
 # A database that is away, full or overrun; whatever else it raises is a mistake of ours.
 _OUTAGES = (DatabaseGoneError, InterfaceError, NoConnectionError, OperationalError)
 
+# OWASP REST Security Cheat Sheet, "Security Headers": no answer of an API is to be kept, framed,
+# guessed at or run by a browser. A route may say otherwise of itself.
+_POLICY = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_SECURE_POLICY = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+
+_LENGTHS = {b"content-length", b"transfer-encoding"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_CARD_FIELDS = frozenset({"card", "card_number", "number", "pan", "cvc", "cvv", "cvc2", "cvv2"})
-# A number as printed on a card, alone or grouped; never a piece of a longer word such as a UUID.
-_CARD_NUMBER = re.compile(
-    r"(?<![\w-])(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{5})"
-    r"(?![\w-])"
-)
 
 
 class Door:
@@ -57,7 +66,7 @@ class Door:
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        seen = _Seen(send, request_id)
+        seen = _Seen(send, request_id, is_secure=scope.get("scheme") == "https")
         started = time.perf_counter()
         try:
             await self._admit(scope, receive, seen)
@@ -87,6 +96,9 @@ class Door:
             # No id has one, and PostgreSQL takes none in a query.
             refusal = document(404, "not_found", "There is nothing here by that name.")
             await refusal(scope, receive, send)
+            return
+        if {name for name, _ in scope["headers"]} >= _LENGTHS:
+            await _ambiguous(scope, receive, send)
             return
         is_webhook = scope["path"] == WEBHOOK_PATH
         deadline_s = scope["app"].state.core.settings.body_deadline_s
@@ -145,25 +157,42 @@ async def _cut_off(scope: Scope, receive: Receive, send: _Seen) -> None:
     await refusal(scope, receive, send)
 
 
-class _Seen:
-    """Passes a response on, with the request's id, and remembers its status."""
+async def _ambiguous(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request that ends in two places; what follows it is not read (RFC 9112, 6.1)."""
+    refusal = document(
+        400,
+        "bad_request",
+        "A request has a length, or it comes in chunks.",
+        headers={"Connection": "close"},
+    )
+    await refusal(scope, receive, send)
 
-    def __init__(self, send: Send, request_id: str) -> None:
+
+class _Seen:
+    """Passes a response on, with the request's id and the policy, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str, *, is_secure: bool) -> None:
         self._send = send
+        # Over plain HTTP it would say nothing (RFC 6797, 7.2).
+        self._policy = {**_POLICY, **(_SECURE_POLICY if is_secure else {})}
         self.request_id = request_id
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self.request_id.encode())]
-            message = {**message, "headers": headers}
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers["X-Request-Id"] = self.request_id
+            for name, value in self._policy.items():
+                headers.setdefault(name, value)
+            message = {**message, "headers": headers.raw}
         await self._send(message)
 
 
 def _request_id(scope: Scope) -> str:
     told = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return told if _REQUEST_ID.fullmatch(told) else new_id("req")
+    is_one = _REQUEST_ID.fullmatch(told) and not has_card_number(told)
+    return told if is_one else new_id("req")
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
@@ -212,7 +241,7 @@ def _has_card(body: bytes) -> bool:
     try:
         parsed = json.loads(body, object_pairs_hook=_unrepeated)
     except (ValueError, RecursionError):
-        return any(_is_card(text) for text in [body.decode("latin-1")])
+        return has_card_number(body.decode("latin-1"))
     return any(_leaves(parsed))
 
 
@@ -222,25 +251,15 @@ def _leaves(root: object) -> Iterator[bool]:
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
-            yield from (str(name).lower() in _CARD_FIELDS for name in value)
+            yield from (str(name).lower() in card_data.FIELDS for name in value)
             stack.extend(value)
             stack.extend(value.values())
         elif isinstance(value, list):
             stack.extend(value)
         elif isinstance(value, (str, int)):
-            yield _is_card(str(value))
+            yield has_card_number(str(value))
 
 
 def _has_card_header(scope: Scope) -> bool:
     key = dict(scope["headers"]).get(b"idempotency-key", b"").decode("latin-1")
-    return _is_card(key)
-
-
-def _is_card(text: str) -> bool:
-    matches = (re.sub(r"\D", "", found.group()) for found in _CARD_NUMBER.finditer(text))
-    return any(_passes_luhn(digits) for digits in matches)
-
-
-def _passes_luhn(digits: str) -> bool:
-    doubled = (int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits)))
-    return sum(n - 9 if n > 9 else n for n in doubled) % 10 == 0  # noqa: PLR2004  # Luhn's own nine
+    return has_card_number(key)
