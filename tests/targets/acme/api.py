@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import unicodedata
 import uuid
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ import stripe
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.targets.acme import Refusal, tariffs
 from tests.targets.acme.books import assign, at_hand, balance, post, tariff
 from tests.targets.acme.desk import Office, Visit, desk, digest, refuse
+from tests.targets.acme.porch import Porch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,7 +44,7 @@ def open_account(visit: Visit) -> JSONResponse:
     """Open an account with its welcome units; the access token is shown this once."""
     books, account = visit.office.books, str(uuid.uuid4())
     email, name = (
-        visit.text("account[contact][email]").lower(),
+        unicodedata.normalize("NFC", visit.text("account[contact][email]")).lower(),
         visit.text("account[contact][name]"),
     )
     if "@" not in email:
@@ -288,6 +291,7 @@ def build(office: Office) -> Starlette:
         routes=_ROUTES,
         exception_handlers={HTTPException: _http_error},
         lifespan=clerk_at_work,
+        middleware=[Middleware(Porch)],
         max_body_size=1_000_000,
     )
     app.state.office = office

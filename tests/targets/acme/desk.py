@@ -93,7 +93,7 @@ def desk(
 
 def refuse(status: int, reason: str) -> JSONResponse:
     """Say no in Acme's words."""
-    headers = {"Retry-After": "1"} if status == 503 else None
+    headers = {503: {"Retry-After": "1"}, 401: {"WWW-Authenticate": "Bearer"}}.get(status)
     return JSONResponse({"error": {"reason": reason}}, status, headers)
 
 
