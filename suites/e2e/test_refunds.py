@@ -97,7 +97,7 @@ def test_what_is_owed_is_taken_from_the_next_grant(billing: Session) -> None:
 def test_a_partial_refund_is_exact_to_the_cent(billing: Session, ground: Ground) -> None:
     """Whatever amount is asked to be given back, that amount is, and not a cent less."""
     customer, _, _ = subscribed(billing)
-    about = {"customer": customer, "payment": _payment(billing, customer)}
+    about: dict[str, Any] = {"customer": customer, "payment": _payment(billing, customer)}
     for amount_minor in AWKWARD_MINOR:
         billing.ok("refund_payment", amount_minor=amount_minor, **about)
     back = _given_back(ground, customer)
@@ -111,7 +111,7 @@ def test_refunds_never_exceed_their_charge(billing: Session, ground: Ground) -> 
     """What was given back in full is not given back again, though two ask at once."""
     _, plan = plan_of(billing, "pro")
     customer, _, _ = subscribed(billing)
-    about = {"customer": customer, "payment": _payment(billing, customer)}
+    about: dict[str, Any] = {"customer": customer, "payment": _payment(billing, customer)}
     act = lambda: billing.perform(  # noqa: E731 - one act, twice
         "refund_payment", amount_minor=plan.price_minor, **about
     )
@@ -130,7 +130,7 @@ def test_a_refund_of_nothing_is_refused(
 ) -> None:
     """Nothing, or less than nothing, cannot be given back, and moves no money."""
     customer, _, _ = subscribed(billing)
-    about = {"customer": customer, "payment": _payment(billing, customer)}
+    about: dict[str, Any] = {"customer": customer, "payment": _payment(billing, customer)}
     billing.refused("refund_payment", amount_minor=amount_minor, **about)
     back = _given_back(ground, customer)
     assert back == [], f"a refund of {amount_minor} gave {told(back, billing)} back"

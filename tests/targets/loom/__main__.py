@@ -9,10 +9,10 @@ import uvicorn
 
 from tests.targets.loom.accounts import Accounts
 from tests.targets.loom.api import Loom, build
+from tests.targets.loom.effects import worker
 from tests.targets.loom.store import Store
 from tests.targets.loom.till import Till
 from tests.targets.loom.weaving import Weaving
-from tests.targets.loom.worker import Worker
 
 
 def main() -> None:
@@ -28,10 +28,9 @@ def main() -> None:
     till = Till(given["STRIPE_API_BASE"], given["STRIPE_API_KEY"])
     accounts = Accounts(store, till)
     weaving = Weaving(store, till, accounts)
-    worker = Worker(store, weaving, accounts)
     keys = {"operator_key": given["OPERATOR_KEY"], "webhook_secret": given["WEBHOOK_SECRET"]}
     uvicorn.run(
-        build(Loom(store, weaving, accounts, worker, **keys)),
+        build(Loom(store, weaving, accounts, worker(store, weaving, accounts), **keys)),
         host="127.0.0.1",
         port=port,
         log_level="warning",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tests.targets.loom import NOT_FOUND, Refusal
-from tests.targets.loom.till import Doubt, Till
+from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal
 
 if TYPE_CHECKING:
     from sqlite3 import Row
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     import stripe
 
     from tests.targets.loom.store import Store
+    from tests.targets.loom.till import Till
 
 # A mistake to make on purpose, so that tests see it found: LOOM_MISTAKE in the environment.
 MISTAKE = os.environ.get("LOOM_MISTAKE", "")

@@ -14,13 +14,13 @@ from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException
 
-from tests.targets.loom import NOT_FOUND, Refusal, shapes
+from tests.targets.loom import shapes
 from tests.targets.loom.accounts import Accounts
+from tests.targets.loom.effects import EVENTS
 from tests.targets.loom.store import Store
 from tests.targets.loom.tiers import TIERS
-from tests.targets.loom.till import Doubt
-from tests.targets.loom.weaving import Weaving, digest
-from tests.targets.loom.worker import EVENTS, Worker
+from tests.targets.loom.weaving import Weaving
+from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, Worker, digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -256,11 +256,7 @@ def _keep_event(loom: Loom, event: str, kind: str | None, subject: str) -> None:
         # Stripe waits for the answer before it finalises: what was woven must be on it by then.
         with contextlib.suppress(Doubt, Refusal):
             loom.accounts.bill_with(subject)
-    with loom.store.transaction() as db:
-        kept = db.execute("INSERT OR IGNORE INTO events VALUES (?)", (event,)).rowcount
-        if kept and kind:
-            task = "INSERT INTO tasks (kind, subject, due) VALUES (?, ?, ?)"
-            db.execute(task, (kind, subject, loom.store.now()))
+    loom.store.keep_event(event, kind, subject)
     loom.worker.ring()
 
 

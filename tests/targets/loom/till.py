@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import stripe
-
-from tests.targets.loom import Refusal
 from tests.targets.loom.tiers import CURRENCY, TIERS
+from tests.targets.plumbing import stripe_client, stripe_said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from sqlite3 import Row
 
-_TIMEOUT_S = 5.0
+    import stripe
+
 _LIVE = ("active", "past_due", "unpaid", "trialing")
-
-
-class Doubt(Exception):
-    """It may have happened; `over` when the request is no longer under way at Stripe."""
-
-    def __init__(self, *, over: bool) -> None:
-        super().__init__("it may have happened")
-        self.over = over
-
-
-@contextmanager
-def _verdict() -> Iterator[None]:
-    try:
-        yield
-    except stripe.CardError as error:
-        raise Refusal(402, error.code or "card_declined", "The card did not pay.") from error
-    except stripe.InvalidRequestError as error:
-        raise Refusal(422, error.code or "not_possible", "That is not possible.") from error
-    except stripe.StripeError as error:
-        raise Doubt(over=(error.http_status or 0) >= 500) from error
 
 
 class Till:
     """Stripe as Loom needs it. Every method raises `Refusal` or `Doubt`, and no Stripe error."""
 
     def __init__(self, api_base: str, api_key: str) -> None:
-        self._v1 = stripe.StripeClient(
-            api_key,
-            base_addresses={"api": api_base},
-            http_client=stripe.RequestsClient(timeout=_TIMEOUT_S),
-            max_network_retries=0,
-        ).v1
+        self._v1 = stripe_client(api_base, api_key).v1
 
     def open_customer(self, workspace: str, email: str, name: str) -> str:
         """Make the customer of a workspace."""
-        with _verdict():
+        with stripe_said():
             return self._v1.customers.create(
                 {"email": email, "name": name, "metadata": {"workspace": workspace}},
                 {"idempotency_key": f"workspace-{workspace}"},
@@ -59,26 +31,26 @@ class Till:
 
     def keep_card(self, customer: str, token: str) -> str:
         """Attach a payment method and make it the default."""
-        with _verdict():
+        with stripe_said():
             card = self._v1.payment_methods.attach(token, {"customer": customer}).id
         self.prefer(customer, card)
         return card
 
     def prefer(self, customer: str, card: str) -> None:
         """Make a card the default."""
-        with _verdict():
+        with stripe_said():
             self._v1.customers.update(
                 customer, {"invoice_settings": {"default_payment_method": card}}
             )
 
     def drop_card(self, card: str) -> None:
         """Detach a payment method."""
-        with _verdict():
+        with stripe_said():
             self._v1.payment_methods.detach(card)
 
     def subscribe(self, workspace: Row, tier: str, seats: int) -> stripe.Subscription:
         """Subscribe, or find the subscription that an unheard answer left behind."""
-        with _verdict():
+        with stripe_said():
             known = self._v1.subscriptions.list({"customer": workspace["customer"]})
             for subscription in known.data:
                 if subscription.status in _LIVE:
@@ -96,7 +68,7 @@ class Till:
 
     def change(self, subscription: str, tier: str, seats: int) -> stripe.Subscription:
         """Set tier and seats; Stripe prorates what is left of the month on the next invoice."""
-        with _verdict():
+        with stripe_said():
             item = self._v1.subscriptions.retrieve(subscription)["items"]["data"][0]
             return self._v1.subscriptions.update(
                 subscription,
@@ -108,27 +80,27 @@ class Till:
 
     def schedule_end(self, subscription: str, *, ends: bool) -> stripe.Subscription:
         """Let a subscription end with its month, or take that back."""
-        with _verdict():
+        with stripe_said():
             return self._v1.subscriptions.update(subscription, {"cancel_at_period_end": ends})
 
     def end(self, subscription: str) -> stripe.Subscription:
         """End a subscription at once."""
-        with _verdict():
+        with stripe_said():
             return self._v1.subscriptions.cancel(subscription)
 
     def subscription(self, subscription: str) -> stripe.Subscription:
         """Fetch a subscription as it is now."""
-        with _verdict():
+        with stripe_said():
             return self._v1.subscriptions.retrieve(subscription)
 
     def invoice(self, invoice: str) -> stripe.Invoice:
         """Fetch an invoice as it is now."""
-        with _verdict():
+        with stripe_said():
             return self._v1.invoices.retrieve(invoice)
 
     def charges_of(self, invoice: str) -> list[stripe.Charge]:
         """Give the charges that paid an invoice."""
-        with _verdict():
+        with stripe_said():
             paid = self._v1.invoice_payments.list({"invoice": invoice, "status": "paid"})
             found = []
             for payment in paid.auto_paging_iter():
@@ -138,7 +110,7 @@ class Till:
 
     def place(self, customer: str, bill: Row, invoice: str) -> None:
         """Put a bill on a draft, once: what an unheard answer left there is found again."""
-        with _verdict():
+        with stripe_said():
             placed = self._v1.invoice_items.list({"invoice": invoice, "limit": 100})
             told = [item.to_dict().get("metadata") or {} for item in placed.auto_paging_iter()]
             if any(about.get("bill") == bill["id"] for about in told):
@@ -157,7 +129,7 @@ class Till:
 
     def last_invoice(self, customer: str, bill: Row) -> stripe.Invoice:
         """Find or draft the invoice of a bill that no month's invoice will carry."""
-        with _verdict():
+        with stripe_said():
             known = self._v1.invoices.list({"customer": customer, "limit": 100})
             for invoice in known.auto_paging_iter():
                 if (invoice.to_dict().get("metadata") or {}).get("bill") == bill["id"]:
@@ -175,12 +147,12 @@ class Till:
 
     def collect(self, invoice: str) -> None:
         """Finalise a draft, which Stripe then collects, and tries again where a card declines."""
-        with _verdict():
+        with stripe_said():
             self._v1.invoices.finalize_invoice(invoice)
 
     def refund(self, charge: str, refund: Row) -> stripe.Refund:
         """Give money back, or find what an unheard answer gave back."""
-        with _verdict():
+        with stripe_said():
             known = self._v1.refunds.list({"charge": charge, "limit": 100})
             for given in known.auto_paging_iter():
                 if (given.to_dict().get("metadata") or {}).get("reference") == refund["reference"]:
@@ -194,12 +166,12 @@ class Till:
 
     def given_back(self, refund: str) -> stripe.Refund:
         """Fetch a refund as it is now."""
-        with _verdict():
+        with stripe_said():
             return self._v1.refunds.retrieve(refund)
 
     def dispute(self, dispute: str) -> Any:
         """Fetch a dispute as it is now."""
-        with _verdict():
+        with stripe_said():
             return self._v1.disputes.retrieve(dispute)
 
     def _price(self, tier: str) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
 import sqlite3
 from typing import TYPE_CHECKING
 
-from tests.targets.loom import NOT_FOUND, Refusal
 from tests.targets.loom.tiers import TIERS
-from tests.targets.loom.till import Doubt, Till
+from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, digest
 
 if TYPE_CHECKING:
     from sqlite3 import Row
@@ -19,14 +17,10 @@ if TYPE_CHECKING:
 
     from tests.targets.loom.accounts import Accounts
     from tests.targets.loom.store import Store
+    from tests.targets.loom.till import Till
 
 _WORDS = {"active": "weaving", "past_due": "owing", "unpaid": "halted"}
 _TAKEN = Refusal(409, "email_taken", "The e-mail has a workspace.")
-
-
-def digest(key: str) -> str:
-    """Turn a key of 256 random bits into what is kept of it."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Weaving:
