@@ -12,16 +12,21 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import DraftError
 from harness.target.wire import Call, NoReply
 from harness.transport import REPLY_BYTES_MAX, Transport
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 FETCH_TIMEOUT_S = 10.0
 _REFERENCES_MAX = 20  # one after the other, to one place
 _MIB = 1024 * 1024
+_YAML_CHARS_MAX = 4 * _MIB
+_YAML_DEPTH_MAX = 200
 _ADVICE = "Give a file or an http(s) address of an OpenAPI 3.0 or 3.1 document, in JSON or YAML."
 
 
@@ -147,14 +152,32 @@ def _from_yaml(text: str, source: str) -> Any:
             f"{source} is not JSON, and YAML needs PyYAML, which is not installed",
             hint="Install PyYAML beside the harness, or save the document as JSON.",
         ) from None
+    if len(text) > _YAML_CHARS_MAX:
+        raise DraftError(
+            f"{source} is YAML of more than {_YAML_CHARS_MAX // _MIB} MiB, which takes too long",
+            hint="Save the document as JSON, or cut it down to the paths of the billing API.",
+        )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        if _depth(yaml.parse(text, loader)) > _YAML_DEPTH_MAX:
+            raise DraftError(f"{source} is nested too deeply to be read", hint=_ADVICE)
         return yaml.load(text, loader)
-    except RecursionError:
-        raise DraftError(f"{source} is nested too deeply to be read", hint=_ADVICE) from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         said = " ".join(str(error).split())[:200]
         raise DraftError(f"{source} is neither JSON nor YAML: {said}", hint=_ADVICE) from None
+
+
+def _depth(events: Iterable[Any]) -> int:
+    """Say how deep a YAML text is nested, from its events: building it would end the process."""
+    deepest = depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith(("MappingStartEvent", "SequenceStartEvent"))
+        depth -= name.endswith(("MappingEndEvent", "SequenceEndEvent"))
+        deepest = max(deepest, depth)
+        if deepest > _YAML_DEPTH_MAX:
+            break
+    return deepest
 
 
 def _checked(data: Any, source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.operations import OPERATIONS
-from harness.target.draft.vocabulary import INPUTS, OUTPUTS
+from harness.target.draft.vocabulary import AT_END, AT_ONCE, INPUTS, OUTPUTS
 from harness.target.draft.words import all_of, meanings, words
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def taken(operation: str, endpoint: Endpoint) -> Taken:
     left = [name for name in known if name not in parameters.values()]
     own = frozenset(words(endpoint.path))
     body = _bind({name: _asked(name) for name in left}, endpoint.body, own, endpoint)
+    if operation == "record_usage" and "quantity" not in body:
+        body |= _only_number(endpoint.body, body)
     left = [name for name in left if name not in body]
     query = _bind({name: _asked(name) for name in left}, endpoint.query, own, endpoint)
     used = {id(bound.field) for bound in (*body.values(), *query.values())}
@@ -74,11 +76,22 @@ def taken(operation: str, endpoint: Endpoint) -> Taken:
     )
 
 
+def _only_number(fields: Iterable[Field], body: dict[str, Bound]) -> dict[str, Bound]:
+    """Take the only number of a body for the quantity, whatever its unit is called."""
+    used = {id(bound.field) for bound in body.values()}
+    free = [f for f in fields if f.type in {"integer", "number"} and id(f) not in used]
+    return {"quantity": Bound(free[0], "as the only number")} if len(free) == 1 else {}
+
+
 def given(operation: str, endpoint: Endpoint) -> dict[str, Bound]:
     """Find an operation's outputs in a reply."""
     names = {name: _told(operation, name) for name in OPERATIONS[operation].outputs}
     fields = [field for field in endpoint.reply if "[]" not in field.path]
-    return _bind(names, fields, frozenset(), endpoint)
+    found = _bind(names, fields, frozenset(), endpoint)
+    if "credential" in names and "credential" not in found:
+        # Where several may be asked for at once, one is the first of a list.
+        found |= _bind({"credential": names["credential"]}, endpoint.reply, frozenset(), endpoint)
+    return found
 
 
 def given_by_items(operation: str, endpoint: Endpoint, path: tuple[str, ...]) -> dict[str, Bound]:
@@ -200,13 +213,26 @@ def _rest(names: set[str], phrase: list[str], nested: bool) -> float:  # noqa: F
     return 0.7 * len(rest) + foreign + 1.5 * len(rest & _ASTRAY) + (0.3 if nested else 0.0)
 
 
+def end_words(field: Field) -> dict[str, str] | None:
+    """Give the words by which a field says now or at the end of the period, if it does."""
+    found = {
+        answer: next((choice for choice in field.choices if known & set(words(choice))), None)
+        for answer, known in (("true", AT_END), ("false", AT_ONCE))
+    }
+    return (
+        {answer: choice for answer, choice in found.items() if choice}
+        if all(found.values())
+        else None
+    )
+
+
 def _can_be(name: str, field: Field, said: set[str]) -> bool:
     if field.type in {"object", "null"} or (field.type == "array") != (name == "providers"):
         return name == "providers" and field.type == ""
     if field.type == "boolean":
         return name in _FLAGS or name in {"settled", "warning"}
     if name in _FLAGS:
-        return field.type in {"", "string"} and not field.choices
+        return name == "at_period_end" and end_words(field) is not None
     if name.endswith("_minor"):
         return not said & _NO_MONEY
     if name in _COUNTS:

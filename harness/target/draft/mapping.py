@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.operations import OPERATIONS
+from harness.target.draft.fields import end_words
 from harness.target.draft.paging import page_of
 from harness.target.draft.settling import settle_of
-from harness.target.draft.vocabulary import SAME_WORDS, STATUS_WORDS
+from harness.target.draft.vocabulary import KEY_PHRASES, SAME_WORDS, STATUS_WORDS
+from harness.target.draft.words import words
 from harness.target.reader import BLANK
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_MAX = 6
+_DEFAULTS = {"name": "Ada Example", "quantity": 1}
 
 
 @dataclass
@@ -47,6 +50,8 @@ def sketch(match: Match, among: Sequence[Endpoint], role: str | None) -> Sketch:
     _ask_for_query(match, made)
     _ask_for_body(match, made)
     _name_inputs(match, made)
+    if match.operation == "arm_failpoint":
+        made.ask("words.point", "which points does the API have? See docs/PROFILE.md")
     _read(match, made)
     if OPERATIONS[match.operation].lists:
         _read_items(match, made)
@@ -101,13 +106,22 @@ def _ask_for_body(match: Match, made: Sketch) -> None:
     for left in match.taken.body_left:
         if "[]" not in left.path:
             key = ".".join(("body", *left.path))
-            _put(body, left.path, _given(left, key, made))
+            _put(body, left.path, _key(match, left, key, made) or _given(left, key, made))
         else:
             made.ask("body", f"{'.'.join(left.path)} is required: write it by hand")
     if body:
         made.data["body"] = body
     elif match.endpoint.encoding == "json" and match.endpoint.body and _wants_body(match):
         made.data["body"] = {}
+
+
+def _key(match: Match, left: Field, key: str, made: Sketch) -> str | None:
+    """Give the idempotency key for a field of that meaning."""
+    is_key = " ".join(words(left.name)) in KEY_PHRASES
+    if OPERATIONS[match.operation].repeat != "key" or not is_key:
+        return None
+    made.ask(key, "taken for the key that makes a repeat safe")
+    return "{idempotency_key}"
 
 
 def _wants_body(match: Match) -> bool:
@@ -144,6 +158,14 @@ def _name_inputs(match: Match, made: Sketch) -> None:
     said = _translated(bound.field.choices, "marketplace") if bound else None
     if said and said != "marketplace":
         made.data["words"] = {"source": {"marketplace": said}}
+    when = {**match.taken.body, **match.taken.query}.get("at_period_end")
+    if when and (answers := end_words(when.field)):
+        made.data["words"] = {"at_period_end": answers}
+    needed = [name for name, found in match.taken.body.items() if found.field.required]
+    # Tests do not always give these, and the API refuses to go without.
+    defaults = {name: value for name, value in _DEFAULTS.items() if name in needed}
+    if defaults:
+        made.data["defaults"] = defaults
 
 
 def _translated(choices: Iterable[str], word: str) -> str | None:
@@ -242,5 +264,6 @@ def _some(names: Sequence[str]) -> str:
 
 
 def expression(path: Sequence[str]) -> str:
-    """Write a path as JMESPath; a name that is none there is quoted."""
-    return ".".join(name if _NAME.fullmatch(name) else json.dumps(name) for name in path)
+    """Write a path as JMESPath: a name that is none there is quoted, of a list the first counts."""
+    parts = [name if _NAME.fullmatch(name) else json.dumps(name) for name in path]
+    return ".".join(parts).replace('."[]"', "[0]")

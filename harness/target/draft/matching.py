@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.operations import OPERATIONS
 from harness.target.draft.fields import Bound, Taken, given, given_by_items, taken
 from harness.target.draft.vocabulary import CONTROLS, PATTERNS, Pattern
-from harness.target.draft.words import all_of
+from harness.target.draft.words import all_of, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOUND = 4.0
 """The score from which an operation counts as found."""
-SURE = 6.0
+SURE = 5.5
 _MARGIN = 1.0  # by which one must be better than the next to be sure
 _ACTS = all_of(
     "signup create cancel resume change close remove rotate exchange drain purge buy adjust refund"
@@ -59,10 +59,24 @@ class Match:
         if endpoint.method not in pattern.methods:
             return -1.0
         topic, action = _topic(pattern, endpoint), _action(pattern, endpoint)
+        if topic is None and self._meters():
+            topic = 1.5
         if topic is None or action is None or not _belongs(self.operation, endpoint):
             return -1.0
-        method = -0.5 * pattern.methods.index(endpoint.method)
-        return topic + action + method + self._shape(pattern) + self._fields(pattern)
+        by_own_id = self._meters() and endpoint.ends_in_parameter
+        method = 0.0 if by_own_id else -0.5 * pattern.methods.index(endpoint.method)
+        points = topic + action + method + self._shape(pattern) + self._fields(pattern)
+        return points + (4.0 if by_own_id else 0.0)
+
+    def _meters(self) -> bool:
+        """Say whether it takes a number under an id of the client's, whatever is counted."""
+        takes = self.taken
+        fixed = [part for part in self.endpoint.segments if "{" not in part]
+        return (
+            self.operation == "record_usage"
+            and {"usage_id", "quantity"} <= takes.inputs
+            and not set(meanings(fixed[-1] if fixed else "")) - {"usage"}
+        )
 
     def _shape(self, pattern: Pattern) -> float:
         endpoint, lists = self.endpoint, OPERATIONS[self.operation].lists
@@ -72,6 +86,7 @@ class Match:
             points = -4.0 if endpoint.is_list else 0.0
         if endpoint.ends_in_parameter and not pattern.item:
             points -= 3.0
+        points += 0.5 if endpoint.ends_in_parameter and pattern.item else 0.0
         if "customer" in OPERATIONS[self.operation].inputs and "{" not in endpoint.path:
             points -= 0.3
         is_of_operators = "operator" in {*endpoint.steps, *endpoint.tagged}

@@ -158,7 +158,7 @@ def _catalog(
     among: list[Endpoint], matches: Mapping[str, Match]
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     currency = currency_of(among)
-    money, doubt = money_of(matches)
+    money, doubt = money_of(among, matches)
     asked = [] if currency else [("currency", 'ISO 4217 in small letters, such as "usd"')]
     asked += [("money", doubt)] if doubt else []
     return {"currency": currency or BLANK, "money": money}, asked

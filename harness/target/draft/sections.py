@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.target.draft.endpoints import Endpoint, Field
     from harness.target.draft.matching import Match
 
+_AMOUNTS = all_of("amount price charged cost total fee")
 Question = tuple[str, str]
 _LOCAL = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - where a document may point
 _NO_NAME = all_of("api service billing the rest openapi http server public reference doc")
@@ -214,7 +215,7 @@ class Identities:
         self.auth[role] = {"headers": headers}
 
 
-def money_of(matches: Mapping[str, Match]) -> tuple[str, str]:
+def money_of(among: Iterable[Endpoint], matches: Mapping[str, Match]) -> tuple[str, str]:
     """Give how amounts are written, and a doubt about it."""
     fields: list[Field] = [
         bound.field
@@ -222,6 +223,13 @@ def money_of(matches: Mapping[str, Match]) -> tuple[str, str]:
         for found in (match.given, match.items, match.taken.body)
         for name, bound in found.items()
         if name.endswith("_minor")
+    ]
+    fields = fields or [
+        each
+        for endpoint in among
+        for each in endpoint.reply
+        if set(words(".".join(each.path))) & _AMOUNTS
+        and each.type in {"integer", "string", "number"}
     ]
     kinds = Counter(each.type for each in fields)
     if not kinds:

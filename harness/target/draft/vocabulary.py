@@ -59,7 +59,7 @@ PATTERNS = {
     "create_customer": _pattern(
         "customer signup", "POST PUT", "create signup", needs="email", shows="customer"
     ),
-    "get_customer": _pattern("customer", "GET", item=True, shows="plan status"),
+    "get_customer": _pattern("customer", "GET", item=True),
     "close_customer": _pattern(
         "customer", "DELETE POST", "close", does="DELETE", must=True, item=True
     ),
@@ -83,7 +83,7 @@ PATTERNS = {
         "subscription", "DELETE POST PUT PATCH", "cancel", does="DELETE", must=True, item=True
     ),
     "record_usage": _pattern("usage", "POST PUT", "create", needs="usage_id"),
-    "get_balance": _pattern("balance usage", "GET", item=True, shows="units owed_minor"),
+    "get_balance": _pattern("balance usage ledger", "GET", item=True, shows="units owed_minor"),
     "list_ledger": _pattern("ledger", "GET", shows="units"),
     "list_payments": _pattern("payment", "GET", shows="amount_minor"),
     "list_invoices": _pattern("invoice", "GET", shows="amount_minor"),
@@ -99,15 +99,16 @@ PATTERNS = {
     "exchange_credentials": _pattern(
         "credential key", "POST", "exchange", must=True, needs="providers", shows="expires_at"
     ),
+    "arm_failpoint": _pattern("failpoint", "POST PUT", "change", needs="point"),
     "advance_time": _pattern("clock", "POST PUT PATCH", "change", item=True, needs="to"),
-    "drain": _pattern("drain", "POST PUT"),
+    "drain": _pattern("drain", "POST PUT", shows="settled"),
     "purge_customer": _pattern(
         "customer purge", "DELETE POST", "purge", does="DELETE", must=True, item=True
     ),
 }
 """Every operation that a request can be written for; webhooks are a section of their own."""
 
-CONTROLS = frozenset({"advance_time", "drain", "purge_customer"})
+CONTROLS = frozenset({"arm_failpoint", "advance_time", "drain", "purge_customer"})
 """Operations that only a test environment has."""
 
 INPUTS = {
@@ -118,7 +119,7 @@ INPUTS = {
     "token": "token|payment method|source|nonce|card",
     "consent": "consent|term accepted|accept term|mandate|agreed|agree",
     "plan": "plan|plan code|tariff|tier|price|product|package",
-    "quantity": "quantity|seat|unit|count|qty|piece|amount|value|number|yard",
+    "quantity": "quantity|seat|unit|count|qty|amount|value|number",
     "usage_id": "usage id|event id|reference|external id|client id|transaction id|record id"
     "|dedupe|identifier|id",
     "at": "at|timestamp|occurred|time|happened",
@@ -127,9 +128,11 @@ INPUTS = {
     "reason": "reason|note|comment|description|memo",
     "providers": "provider|service|scope|audience",
     "ttl_minutes": "ttl minute|ttl|minute|expire in minute|lifetime minute",
-    "at_period_end": "at period end|period end|at term end|at end|end of period|renewal",
+    "at_period_end": "at period end|period end|at term end|at end|renewal|when|effective",
     "to": "to|now|time|timestamp|at",
     "deadline_s": "deadline|timeout|wait",
+    "point": "point|failpoint|name",
+    "hit": "hit|nth|count",
     "key": "key|id",
     "payment": "payment|charge",
     "customer": "customer|account|user|tenant|workspace|client|member|organization|subscriber",
@@ -145,7 +148,7 @@ OUTPUTS = {
     "credential": "api key|access token|secret key|secret|token|key|credential",
     "balance": "credit balance|balance after|balance|unit left|credit left|remaining|credit|unit",
     "plan": "plan|tariff|tier|plan code|package",
-    "status": "status|state",
+    "status": "status|state|standing",
     "source": "source|channel|origin",
     "quantity": "quantity|seat|unit|count",
     "period_end": "current period end|period end|term end|renew at|renew|paid until",
@@ -154,14 +157,15 @@ OUTPUTS = {
     "payment_method": f"payment method id|card id|payment method|card|{_OWN_ID}",
     "subscription": f"subscription id|contract id|membership id|subscription|{_OWN_ID}",
     "charged_minor": "charged|amount charged|charge|cost|amount|price",
-    "get_balance.units": "credit balance|unit|balance|credit|remaining",
+    "get_balance.units": "credit balance|unit|balance|credit|credit remaining|remaining",
     "list_ledger.units": "unit|delta|change|credit|amount|quantity",
     "owed_minor": "owed|outstanding|amount due|due|accrued|unbilled|balance due|debt",
     "next_price_minor": "next price|next|unit price|price",
+    "used_this_month": "used this month|used|usage|consumed",
     "warning": "warning|notice|alert",
     "balance_after": "balance after|new balance|running balance|balance",
     "list_ledger.source": "source|kind|type|origin|category",
-    "cause": "cause|reason|for|reference|cause id|description",
+    "cause": "cause|reason|for|about|reference|cause id|description",
     "at": "created at|at|created|timestamp|date|time|occurred at",
     "payment": f"payment id|{_OWN_ID}|payment",
     "list_invoices.payment": "payment id|payment|charge",
@@ -170,7 +174,7 @@ OUTPUTS = {
     "provider_id": "stripe id|provider id|stripe|stripe charge|charge|processor id",
     "list_invoices.provider_id": "stripe id|stripe invoice|provider id|stripe|id",
     "state": "state|status",
-    "refund": f"stripe id|provider id|refund id|refund|{_OWN_ID}",
+    "refund": f"stripe id|stripe|provider id|refund id|refund|{_OWN_ID}",
     "entry": f"entry id|adjustment id|transaction id|entry|{_OWN_ID}",
     "key": f"key id|{_OWN_ID}",
     "expires_at": "expire at|expiry|expire|valid until",
@@ -203,7 +207,7 @@ SAME_WORDS = {
 STATUS_WORDS = {
     "get_customer.status": "active past_due closed",
     "status": "active past_due canceled",
-    "state": "succeeded refunded",
+    "state": "succeeded",
     "warning": "low_credits out_of_credits_no_billing",
     "list_ledger.source": "trial_signup trial_billing_added pro_subscription_payment purchased"
     " consumed rollover_expired adjustment",
@@ -211,6 +215,11 @@ STATUS_WORDS = {
 }
 """Which of the harness's words an output may hold, by itself or within one operation."""
 
+KEY_PHRASES = ("idempotency key", "reference", "request id", "dedupe key", "client reference")
+"""What a request calls a key that makes it safe to repeat, where it stands in the body."""
+
+AT_END = all_of("end period month term renewal later scheduled")
+AT_ONCE = all_of("now immediate immediately once today instant")
 DONE_WORDS = all_of("done complete completed succeeded success settled processed billed")
 DONE_WORDS |= all_of("charged covered applied recorded accepted ok active paid finished")
 FAILED_WORDS = all_of("failed rejected declined refused error canceled cancelled")

@@ -37,6 +37,7 @@ _MEANINGS = {
     "exchange": "exchange issue mint assume",
     "clock": "clock time advance",
     "drain": "drain flush settle",
+    "failpoint": "failpoint chaos fault_point",
     "purge": "purge wipe erase forget",
     "buy": "buy purchase topup checkout top_up portal preview estimate quote download pdf export"
     " verify retry pay void finalize search",
