@@ -23,6 +23,7 @@ from harness.naming import new_run_id, new_seed
 from harness.operations import OPERATIONS
 from harness.partition import SHARE, WHOLE, Share, digest, provenance, read_durations
 from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
+from harness.replay.reproduce import reproductions
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
 from harness.running import Running, StartOptions, died, first_customer, reach, running
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from harness.checks.verdict import CheckVerdict
     from harness.history import Record
+    from harness.replay.reproduce import Reproduction
     from harness.settings import RunSettings
     from harness.target.load import TargetSource
 
@@ -220,8 +222,20 @@ class Conductor:
             files={"history": "history.jsonl", "junit": "junit.xml", "json": "report.json"},
             partition=self._facts(),
         )
+        results = replace(results, reproductions=self._reproductions(results, history))
         write_report(results, Path(self.plan.folder), self._ground.redactor)
         return results
+
+    def _reproductions(
+        self, results: RunResults, history: list[Record]
+    ) -> tuple[Reproduction, ...]:
+        """Find the shortest ways to what was found, unless the target is gone or nobody waits."""
+        if not (self.settings.shrink and results.findings) or self.interrupted:
+            return ()
+        try:
+            return tuple(reproductions(results.findings, history, self._ground))
+        except KeyboardInterrupt:
+            return ()
 
     def _settled(self, test: str, told: dict[str, Any]) -> TestResult:
         first, again = _result(test, told), self._again.get(test)

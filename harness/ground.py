@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from harness.target.protocol import Target
 
 SILENT_MAX = 5
+SILENT_S = 3.0
+PROBE_S = 2.0
 CAUGHT_DEADLINE_S = 2.0
+_REFUSED_FROM = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Ground:
         self._file = file
         self._transport = Transport(profile.target.base_url, profile.target.timeout_s)
         self._silent = 0
+        self._answered_at = time.monotonic()
+        self._probed_at = 0.0
+        self.last_accepted = "none"
         self.caught = False
 
     @classmethod
@@ -83,8 +90,14 @@ class Ground:
 
     @property
     def silent(self) -> bool:
-        """Whether the target has stopped answering: so many calls in a row had no reply."""
-        return self._silent >= SILENT_MAX
+        """Whether the target has stopped answering: so many calls in a row, for so long."""
+        return self._silent >= SILENT_MAX and time.monotonic() - self._answered_at > SILENT_S
+
+    def answers(self) -> bool:
+        """Whether it does, or does again: a silent one is asked now and then."""
+        if self.silent:
+            self._send(self._transport, Call("GET", "/"))
+        return not self.silent
 
     def session(self, test: str) -> Session:
         """Give a test its session."""
@@ -95,11 +108,17 @@ class Ground:
         """Give a test a session that comes from another address of this machine's."""
         target = self.target.profile.target
         with Transport(target.base_url, target.timeout_s, source_address=address) as transport:
-            yield self._session(test, self.history, transport)
+            session = self._session(test, self.history, transport)
+            session.patient = False  # how a stranger is held off is what such a test is about
+            yield session
+
+    def aside(self, test: str) -> Session:
+        """Give a session whose doings are no part of the run's history."""
+        return self._session(test, History(None, self.redactor))
 
     def judge(self) -> Judge:
         """Give a judge; what it reads is no part of the history."""
-        reading = self._session("judge", History(None, self.redactor))
+        reading = self.aside("judge")
         deadline_s = self.target.profile.settle_deadline_s
         if self.caught:
             deadline_s = min(deadline_s, CAUGHT_DEADLINE_S)
@@ -118,8 +137,15 @@ class Ground:
 
     def _send(self, transport: Transport, call: Call) -> Reply | NoReply:
         """Send a call, unless the target is silent: a run must end soon, not a timeout per call."""
-        if self.silent:
+        now = time.monotonic()
+        if self.silent and now - self._probed_at < PROBE_S:
             return NoReply("unreachable", sent=False, detail="the target has stopped answering")
+        self._probed_at = now
         reply = transport.send(call)
-        self._silent = self._silent + 1 if isinstance(reply, NoReply) else 0
+        if isinstance(reply, NoReply):
+            self._silent += 1
+            return reply
+        self._silent, self._answered_at = 0, time.monotonic()
+        if reply.status < _REFUSED_FROM:
+            self.last_accepted = f"{call.method} {call.path}"
         return reply

@@ -27,6 +27,8 @@ _WRONG_KEY = frozenset({401, 403})
 _HINT = "Check [payment_provider] in the profile, and that what it names is running."
 _KEY_HINT = "Check the key that `stripe_key_env` names: it has to read charges and refunds."
 _SIMULATOR_KEY = "sk_test_harness_reads_events"  # any key of a test will do there
+_SIMULATOR_HEADERS = {"Authorization": f"Bearer {_SIMULATOR_KEY}"}
+_COPIED = ("amount", "currency", "customer", "payment_method")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class SimulatorProvider:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self._url
+
     def journal(self, customers: frozenset[str]) -> Journal:
         """Read these customers' movements."""
         with _understood(self._url):
@@ -151,6 +158,44 @@ class SimulatorProvider:
                 _ask("DELETE", f"{url}/{made['id']}")
         if not any(hits):
             raise Unknown(f"the target made no call of {on} that could be struck")
+
+    @contextlib.contextmanager
+    def undelivered(self, customer: str) -> Iterator[None]:
+        """Lose every delivery about a customer inside: the test delivers its events itself."""
+        url = f"{self._url}/simulator/faults"
+        with _understood(self._url):
+            made = _ask("POST", url, json={"kind": "drop", "customer": customer})
+        try:
+            yield
+        finally:
+            with _understood(self._url):
+                _ask("DELETE", f"{url}/{made['id']}")
+
+    def refund(self, charge: Movement) -> None:
+        """Give a charge back, as a person does by hand at the provider."""
+        with _understood(self._url):
+            self._post("refunds", {"charge": charge.provider_id})
+
+    def charge_again(self, charge: Movement) -> None:
+        """Take a charge's money once more, as a service does that forgot the first."""
+        with _understood(self._url):
+            url = f"{self._url}/v1/payment_intents/{charge.payment_intent}"
+            intent = _ask("GET", url, headers=_SIMULATOR_HEADERS)
+            copied = {name: intent[name] for name in _COPIED}
+            told = {f"metadata[{name}]": value for name, value in intent["metadata"].items()}
+            again = {"confirm": "true", "off_session": "true"}
+            self._post("payment_intents", {**copied, **told, **again})
+
+    def moved_minor(self, since: int) -> int:
+        """Give what the account took of anybody since then, less what went back, in minor units."""
+        with _understood(self._url):
+            entries = _ask("GET", f"{self._url}/simulator/journal")["entries"]
+            real = [e for e in entries if e["type"] != "charge" or e["state"] == "succeeded"]
+            return sum(int(entry["amount_minor"]) for entry in real if entry["at"] >= since)
+
+    def _post(self, resource: str, form: Mapping[str, str]) -> None:
+        url = f"{self._url}/v1/{resource}"
+        _ask("POST", url, data=form, headers=_SIMULATOR_HEADERS)
 
     def now(self) -> int:
         """Give the account's time, in Unix seconds."""

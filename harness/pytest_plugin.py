@@ -25,6 +25,7 @@ from harness.naming import new_run_id, new_seed
 from harness.partition import SHARE, Share, parse_partition, read_durations
 from harness.provider import SimulatorProvider
 from harness.report.results import finding_data
+from harness.replay.noted import NotedProvider
 from harness.running import running
 from harness.selection import kept
 from harness.session import Session
@@ -148,8 +149,8 @@ def _own_plan(config: pytest.Config) -> Iterator[Plan]:
 def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]:
     """Give a test its hold on the target; its customers are judged when it ends."""
     _skip_unless_able(request.node, ground)
-    if ground.silent:
-        raise Unknown("the target has stopped answering")
+    if not ground.answers():
+        raise Unknown(f"the target has stopped answering; it last accepted {ground.last_accepted}")
     with turn(ground.plan.folder, alone=not _ALONE.isdisjoint(request.fixturenames)):
         yield ground.session(request.node.nodeid)
 
@@ -181,11 +182,11 @@ def alone(billing: Session) -> Session:
 
 
 @pytest.fixture
-def simulator(ground: Ground) -> SimulatorProvider:
+def simulator(ground: Ground, billing: Session) -> SimulatorProvider:
     """Give the payment provider where it is the simulator, which can be told to fail."""
     if not isinstance(ground.provider, SimulatorProvider):
         pytest.skip("only the simulator can be told to fail")
-    return ground.provider
+    return NotedProvider(ground.provider, billing)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from harness.errors import Unknown
 from harness.history import Exchange, History, Record
 from harness.operations import OPERATIONS
+from harness.patience import Patience
 from harness.target.protocol import Outcome
 from harness.target.wire import Call, NoReply, Reply, Wait
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     Send = Callable[[Call], Reply | NoReply]
 
-_READ_TRIES = 3
-_READ_PAUSE_S = 0.2
 _POLL_FIRST_S = 0.02
 _POLL_MAX_S = 0.5
 _GATE_S = 10.0
@@ -44,7 +43,8 @@ class Session:
     """What one test does to one target.
 
     `send` and `wait` are the only ways out, so a session runs over any driver. Every operation is
-    recorded before it begins and after it ends. `customers` are those that the test made.
+    recorded before it begins and after it ends. `customers` are those that the test made, and that
+    are judged; `patient` says whether it waits for a target that limits it.
     """
 
     def __init__(  # noqa: PLR0913 - the seams of a session, each handed in
@@ -57,8 +57,10 @@ class Session:
         names: Names,
         test: str = "",
         wait: Callable[[float], None] = time.sleep,
+        patient: bool = True,
     ) -> None:
         self.target = target
+        self.patient = patient
         self.names = names
         self.customers: list[Customer] = []
         self.records: list[Record] = []
@@ -81,9 +83,9 @@ class Session:
         """Perform an operation and give its outcome, whatever that is.
 
         `customer` gives the id and the credential; an input of the same name overrides either. An
-        operation made safe by a key gets a new one unless `idempotency_key` is given. Reading is
-        tried again when no reply came; nothing else ever is. `alter` changes each call before it
-        goes out, as somebody would who does not keep to the API.
+        operation made safe by a key gets a new one unless `idempotency_key` is given. What came to
+        nothing is sent again where that cannot do harm (`harness.patience`). `alter` changes each
+        call before it goes out, as somebody would who does not keep to the API.
         """
         known = OPERATIONS[operation]
         if known.repeat == "key":
@@ -107,8 +109,13 @@ class Session:
 
         first = start()  # an operation that the target does not have is not recorded
         self._history.begin(record)
-        tries = _READ_TRIES if known.reads else 1
-        return self._finish(record, *self._try(first, start, tries, alter))
+        wait_s = self.target.profile.settle_deadline_s if self.patient else None
+        patience = Patience(known, inputs, wait_s, altered=alter is not None)
+        return self._finish(record, *self._try(first, start, patience, alter))
+
+    def disown(self, customer: Customer) -> None:
+        """Have a customer not be judged: one whom the test itself has wronged at the provider."""
+        self.customers.remove(customer)
 
     @property
     def last_reply(self) -> Reply | NoReply | None:
@@ -217,16 +224,17 @@ class Session:
         self,
         performance: Performance,
         again: Callable[[], Performance],
-        tries: int,
+        patience: Patience,
         alter: Callable[[Call], Call] | None,
     ) -> tuple[Outcome, list[Exchange]]:
         exchanges: list[Exchange] = []
         outcome = self._drive(performance, exchanges, alter)
-        while tries > 1 and exchanges and isinstance(exchanges[-1].reply, NoReply):
-            tries -= 1
-            self._wait(_READ_PAUSE_S)
-            outcome = self._drive(again(), exchanges, alter)
-        return outcome, exchanges
+        last = exchanges
+        while (pause_s := patience.pause_s(last)) is not None:
+            self._wait(pause_s)
+            outcome = self._drive(again(), last := [], alter)
+            exchanges += last
+        return patience.believed(outcome, exchanges), exchanges
 
     def _drive(
         self,

@@ -43,6 +43,7 @@ class RunSettings(BaseSettings):
     the reference service, where the run starts it, and `defects` are mistakes it is to make.
     `target_command` starts the target instead of its profile's own command. `first` names tests to
     run before the others; the run stops once a check or test of `stop_at` has found something.
+    `shrink` has what was found told to the target again, for the shortest way there.
     `partition` (2/4) keeps one share of the tests, cut by the costs in the file `durations`; where
     None, the CI system's own variables decide. `rerun_failed` runs bad tests again, alone; None
     does so in a partition. `coverage` measures the reference service. `seeded` leads a customer
@@ -62,6 +63,7 @@ class RunSettings(BaseSettings):
     target_command: str | None = None
     first: Names = ()
     stop_at: Names = ()
+    shrink: bool = True
     partition: Annotated[str, Field(min_length=1)] | None = None
     durations: Path = Path("reports/ci/durations.json")
     rerun_failed: bool | None = None

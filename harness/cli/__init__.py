@@ -16,6 +16,7 @@ from harness.cli.doctor import doctor
 from harness.cli.gauntlet import EXIT as GAUNTLET_EXIT
 from harness.cli.gauntlet import gauntlet
 from harness.cli.profile import profile
+from harness.cli.replay import replay
 from harness.cli.run import run
 from harness.cli.up import up
 from harness.errors import HarnessError
@@ -75,6 +76,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_frame)
     app.command(epilog=_EPILOG)(run)
+    app.command(epilog=_EPILOG)(replay)
     app.command()(up)
     app.command()(profile)
     app.command(epilog=_EPILOG)(doctor)

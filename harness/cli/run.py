@@ -21,10 +21,12 @@ from harness.settings import RunSettings, run_settings
 
 if TYPE_CHECKING:
     from harness.conductor import Conductor
+    from harness.replay.reproduce import Reproduction
     from harness.report.results import RunResults
     from harness.selection import Selection
 
 _FINDINGS_SHOWN = 12
+_LINES_SHOWN = 10
 _RUN_INI = Path(__file__).parents[1] / "run.ini"
 
 
@@ -134,6 +136,14 @@ _Coverage = Annotated[
     bool | None,
     typer.Option("--coverage", help="Measure what of the reference service is executed."),
 ]
+_Shrink = Annotated[
+    bool | None,
+    typer.Option(
+        "--shrink/--no-shrink",
+        help="Look for the shortest way to what was found, by telling it to the target again.",
+        show_default="on",
+    ),
+]
 _Seeded = Annotated[
     bool | None,
     typer.Option(
@@ -161,6 +171,7 @@ def run(
     target_command: _TargetCommand = None,
     first: _First = None,
     stop_at: _StopAt = None,
+    shrink: _Shrink = None,
     partition: _Partition = None,
     durations: _Durations = None,
     rerun_failed: _RerunFailed = None,
@@ -190,6 +201,7 @@ def run(
         target_command=target_command,
         first=tuple(first) if first else None,
         stop_at=tuple(stop_at) if stop_at else None,
+        shrink=shrink,
         partition=partition,
         durations=durations,
         rerun_failed=rerun_failed,
@@ -304,8 +316,29 @@ def _tell(results: RunResults, settings: RunSettings) -> None:
         output.print(f"  … and {len(results.findings) - _FINDINGS_SHOWN} more in the report")
     for doubt in results.doubts:
         output.print(Text.assemble(("  ? ", "yellow"), doubt))
+    if results.reproductions:
+        _tell_way(results.reproductions[0], settings.report)
     page = (settings.report / "report.html").resolve()
     output.print(f"{results.duration_s:.1f} s · seed {results.seed} · report: {page}", style="dim")
+
+
+def _tell_way(way: Reproduction, folder: Path) -> None:
+    """Print how to see the first finding: the requests themselves, where they are few."""
+    count = f"{way.requests} request{'s' if way.requests > 1 else ''}"
+    stem = folder / "replay-1"
+    if way.replayed:
+        told = f"the shortest way there, seen again: {count}, read at the end"
+        again = f"billing-harness replay {stem}.json"
+    else:
+        told = f"the way there as it was seen, {count}: {way.why}"
+        again = f"{stem}.sh and {stem}.py"
+    output.print(Text.assemble(("  → ", "cyan"), told))
+    if way.lines <= _LINES_SHOWN:
+        for line in way.curl.splitlines():
+            output.print(
+                f"      {line}", style="dim", highlight=False, markup=False, soft_wrap=True
+            )
+    output.print(Text.assemble("    again: ", (again, "bold")), soft_wrap=True)
 
 
 def _finding_line(finding: dict[str, Any]) -> str:

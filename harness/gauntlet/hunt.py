@@ -145,7 +145,7 @@ class Hunter:
         ground = self._ground
         # The whole, though the gauntlet may run in one of a pipeline's parallel jobs.
         yield from ("--target", ground.target, "--seed", str(ground.seed), "--partition", "1/1")
-        yield "--no-rerun-failed"
+        yield from ("--no-rerun-failed", "--no-shrink")
         for suite in ground.suites:
             yield from ("--suite", suite)
         if mutant is CLEAN:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.checks.verdict import CheckVerdict, Finding
+    from harness.replay.reproduce import Reproduction
 
 Result = Literal["passed", "failed", "skipped", "unknown"]
 Verdict = Literal["valid", "invalid", "unknown"]
@@ -90,6 +91,7 @@ class RunResults:
     performed: int = 0
     trouble: tuple[str, ...] = ()
     interrupted: bool = False
+    reproductions: tuple[Reproduction, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     partition: dict[str, Any] = field(default_factory=dict)
 
@@ -186,6 +188,7 @@ class RunResults:
             "interrupted": self.interrupted,
             "suites": self.suites(),
             "findings": self.findings,
+            "reproductions": [asdict(way) for way in self.reproductions],
             "coverage": self.coverage.to_json(),
             "customers": self.customers,
             "performed": self.performed,

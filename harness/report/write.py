@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.report.results import RunResults
 
 _HINT = "Give a folder that you may write to: --report DIR"
-_OWN = ("history*.jsonl", "report.html", "report.json", "junit.xml")
+_OWN = ("history*.jsonl", "report.html", "report.json", "junit.xml", "replay-*")
 
 
 def prepare_folder(folder: Path) -> None:
@@ -51,8 +51,12 @@ def prepare_file(path: Path) -> None:
 
 
 def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
-    """Write page, JSON and JUnit into the folder, each whole or not at all."""
+    """Write page, JSON, JUnit and the ways to what was found, each whole or not at all."""
     data = redactor.data(results.to_json())
+    for number, way in enumerate(data["reproductions"], start=1):
+        for kind, text in (("json", way["story"]), ("sh", way["curl"]), ("py", way["python"])):
+            if text:
+                write_whole(folder / f"replay-{number}.{kind}", text)
     write_whole(folder / "report.json", json.dumps(data, indent=2, default=str) + "\n")
     write_whole(folder / "report.html", page(data))
     write_whole(folder / "junit.xml", junit(data))

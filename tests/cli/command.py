@@ -107,6 +107,7 @@ class Command:
         own = {k: v for k, v in os.environ.items() if not k.startswith("BILLING_HARNESS_")}
         own |= {
             "BILLING_HARNESS_TESTS": FEW,
+            "BILLING_HARNESS_SHRINK": "0",
             MARKER: self.mark,
             "TMPDIR": str(place),
             "COLUMNS": "200",
