@@ -263,7 +263,9 @@ class Reconciler:
         if self._take_in(customer_id, charge):
             report.count("charge")
         else:
-            self._report(report, "unknown_charge", stripe_id, charge)
+            is_second = charge.fix_id is not None and charge.customer_id == customer_id
+            kind = "double_charge" if is_second else "unknown_charge"
+            self._report(report, kind, stripe_id, charge)
         return True
 
     def _take_in(self, customer_id: str, charge: ChargeSeen) -> bool:
@@ -325,6 +327,7 @@ class Reconciler:
         starts = select(Subscription.id).where(Subscription.status == subscriptions.STARTING)
         gone = {
             "unknown_charge": Finding.subject.in_(booked),
+            "double_charge": Finding.subject.in_(booked),
             "charge_of_unknown_customer": Finding.subject.in_(booked),
             "fix_in_doubt": Finding.subject.not_in(fixes),
             "subscription_in_doubt": Finding.subject.not_in(starts),

@@ -14,7 +14,7 @@ from simulators.billing import failpoints, ledger
 from simulators.billing.core import Answer
 from simulators.billing.failpoints import FailpointError
 from simulators.billing.idempotency import unkeyed_slot
-from simulators.billing.operations import cards, charging, subscriptions
+from simulators.billing.operations import cards, charging, gauges, subscriptions
 from simulators.billing.operations.charging import Charge, Fix
 from simulators.billing.operations.subscriptions import Start
 from simulators.billing.problems import Problem
@@ -279,11 +279,13 @@ def test_a_charge_that_explains_nothing_is_reported_and_not_guessed_at(
     metadata = {"customer_id": customer_id, "fix_id": "fix-1", "ledger_id": "att_other"}
     charge = charge_by_hand(live, simulator, customer_id, metadata if of_a_paid_fix else None)
     before = len(live.entries(customer_id))
+    kind = "double_charge" if of_a_paid_fix else "unknown_charge"
     for _ in range(2):
-        assert ("unknown_charge", charge) in reconcile(live).findings
+        assert (kind, charge) in reconcile(live).findings
     assert len(live.entries(customer_id)) == before
     with live.core.database.read() as session:
-        found = session.get_one(Finding, ("unknown_charge", charge))
+        found = session.get_one(Finding, (kind, charge))
+        assert gauges.read(live.core)["billing_duplicate_charges"] == [({}, float(of_a_paid_fix))]
         assert json.loads(found.detail) == {"amount_minor": 700}
         assert found.resolved_at is None
         assert found.last_seen_at > found.first_seen_at

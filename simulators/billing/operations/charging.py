@@ -169,7 +169,7 @@ def adopt(core: Core, customer_id: str, fix_id: str, attempt_id: str, paid: Move
             return False
         newest = _newest_attempt(session, customer_id, fix_id)
         if newest is not None and newest.outcome != "refused":
-            return newest.id == attempt_id and newest.answer is not None
+            return books.by_stripe_id(session, paid.stripe_id) is not None
         attempt = session.scalar(select(FixAttempt).where(FixAttempt.id == attempt_id))
         if attempt is None:
             attempt = _new_attempt(core, customer, Fix(fix_id, None), newest)
