@@ -149,6 +149,128 @@ def gate(
     return status
 
 
+metrics = typer.Typer(help="The metrics of a merged run, for Prometheus.", no_args_is_help=True)
+app.add_typer(metrics, name="metrics")
+
+
+@metrics.command("push")
+def metrics_push(
+    report: of.Merged = Path("reports/merged"),
+    matrix: of.MatrixFile = None,
+    load: of.LoadFile = None,
+) -> int:
+    """Push them once to the Pushgateway of PUSHGATEWAY_URL; one that is dead fails nothing.
+
+    HTTP Basic authentication by PUSHGATEWAY_USER and PUSHGATEWAY_PASSWORD.
+
+    Try it: `PUSHGATEWAY_URL=http://127.0.0.1:9091 billing-harness ci metrics push`
+    """
+    import os
+
+    from ci.metrics import read_merged, read_registry
+    from ci.pushing import gateway_of, grouping_key, push, repository_of
+    from harness.cli.console import errors
+
+    gateway = gateway_of(os.environ)
+    if gateway.in_the_clear:
+        errors.print("the password crosses the network in the clear: use https", style="yellow")
+    branch = read_merged(report)["branch"]
+    key = grouping_key(branch, repository_of(os.environ))
+    trouble = push(gateway, read_registry(report, matrix, load), key)
+    if trouble:
+        errors.print(f"the metrics were not pushed: {trouble}", style="bold yellow")
+    else:
+        errors.print(f"pushed to {gateway.url}: {', '.join(key.values())}")
+    return 0
+
+
+@metrics.command("write")
+def metrics_write(
+    file: Annotated[Path, typer.Argument(help="Where node_exporter looks.", metavar="FILE.prom")],
+    report: of.Merged = Path("reports/merged"),
+    matrix: of.MatrixFile = None,
+    load: of.LoadFile = None,
+) -> int:
+    """Write them to a file, for the textfile collector of node_exporter."""
+    from prometheus_client import generate_latest
+
+    from ci.metrics import read_registry
+    from harness.report.write import prepare_file, write_whole
+
+    prepare_file(file)
+    write_whole(file, generate_latest(read_registry(report, matrix, load)).decode())
+    return 0
+
+
+@app.command()
+def summary(
+    report: of.Merged = Path("reports/merged"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Append the Markdown to this file.", show_default="GITHUB_STEP_SUMMARY, or print"
+        ),
+    ] = None,
+    comment: of.Comment = False,  # noqa: FBT002 - a flag of the command line
+    pull_request: Annotated[
+        int | None, typer.Option(help="Its number, where the event does not say.", metavar="N")
+    ] = None,
+) -> int:
+    """Sum a merged run up in Markdown, for the job's page and a comment on the pull request.
+
+    A token that may not comment fails nothing; it is told.
+    """
+    import os
+
+    from ci.github import GitHub, NotAllowed, place_of
+    from ci.metrics import read_merged
+    from ci.summary import summary as markdown
+    from harness.cli.console import errors
+
+    text = markdown(read_merged(report))
+    _append(text, out or os.environ.get("GITHUB_STEP_SUMMARY"))
+    if comment:
+        place = place_of(os.environ, pull_request)
+        try:
+            errors.print(f"commented: {GitHub(place).comment(text)}")
+        except NotAllowed as error:
+            errors.print(f"no comment was written: {error}", style="bold yellow")
+    return 0
+
+
+@app.command()
+def annotate(report: of.Merged = Path("reports/merged")) -> int:
+    """Annotate the commit with what failed: by a check run, else by lines of the job's log."""
+    import os
+
+    from ci.github import GitHub, NotAllowed, place_of, workflow_commands
+    from ci.metrics import read_merged
+    from ci.summary import summary as markdown
+    from harness.cli.console import errors
+
+    merged = read_merged(report)
+    try:
+        told = GitHub(place_of(os.environ)).check(merged, markdown(merged))
+        errors.print(f"check run: {told}")
+    except NotAllowed as error:
+        errors.print(f"no check run was made: {error}", style="bold yellow")
+        for line in workflow_commands(merged):
+            typer.echo(line)
+    return 0
+
+
+def _append(text: str, place: Path | str | None) -> None:
+    """Append to a file, as GitHub asks of a job's summary, or print."""
+    if place is None:
+        typer.echo(text)
+        return
+    from harness.report.write import prepare_file
+
+    prepare_file(Path(place))
+    with Path(place).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _copy(source: Path, target: Path) -> None:
     from harness.report.write import prepare_file, write_whole
 

@@ -73,3 +73,9 @@ Merged = Annotated[Path, typer.Argument(help="The merged report, or its folder."
 Whole = Annotated[
     bool, typer.Option("--whole", help="Run everything in one piece, too, and compare.")
 ]
+LoadFile = Annotated[
+    Path | None, typer.Option("--load", help="The load suite's results.", metavar="FILE")
+]
+Comment = Annotated[
+    bool, typer.Option("--comment", help="Also write it as the pull request's one comment.")
+]
