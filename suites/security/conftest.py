@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.transport import spare_address
+from suites.security.allowances import wrong_keys_of
 from suites.security.leftovers import watch
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.evidence import LogWatch
     from harness.ground import Ground
     from harness.session import Session
+    from suites.security.allowances import Limited
 
 
 @pytest.fixture
@@ -43,3 +45,11 @@ def billing(
 def log(billing: Session, ground: Ground) -> LogWatch:  # noqa: ARG001 - skips come first
     """Give what the target logs from now on."""
     return watch(ground)
+
+
+@pytest.fixture
+def wrong_keys(billing: Session, address: str | None) -> Limited:
+    """Give requests with a key that opens nothing, from an address of the test's own."""
+    if address is None:
+        pytest.skip("wrong keys would lock out the address that every other test comes from")
+    return wrong_keys_of(billing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,12 @@ def stored(ground: Ground) -> list[tuple[str, str]]:
     if not ground.database_url:
         pytest.skip(_UNNAMED)
     return list(stored_texts(ground.database_url))
+
+
+def files_at(pattern: str) -> list[Path]:
+    """Give the files that an absolute pattern such as `/var/log/billing-*.log` names."""
+    path = Path(pattern)
+    return sorted(path.parent.glob(path.name))
 
 
 def places_of(found_in: Callable[[str], list[str]], values: list[tuple[str, str]]) -> list[str]:

@@ -43,6 +43,12 @@ def stranger(billing: Session) -> Customer:
     return customer
 
 
+def plain_tenant(billing: Session) -> Tenant:
+    """Make a customer with nothing but the account: enough where ids of things are not tried."""
+    customer = stranger(billing)
+    return Tenant(customer, {"customer": customer.id})
+
+
 def settled_tenant(billing: Session) -> Tenant:
     """Make a customer with a card, a subscription, payments and a second key, where there are."""
     customer = stranger(billing)

@@ -16,7 +16,7 @@ import pytest
 from suites.e2e.steps import add_card
 from suites.security.canaries import holds
 from suites.security.keys import keys_in_use, misuse_keys
-from suites.security.leftovers import places_of, stored
+from suites.security.leftovers import files_at, places_of, stored
 from suites.security.tenants import inputs_for, settled_tenant, stranger
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _texts(body: bytes) -> Iterator[str]:
 def test_files_of_the_service_are_not_for_everybody(ground: Ground, billing: Session) -> None:
     """No other user of the machine can read the log files, or the file of the database."""
     profile = billing.target.profile
-    files = [name for pattern in profile.evidence.log_files for name in _glob(pattern)]
+    files = [name for pattern in profile.evidence.log_files for name in files_at(pattern)]
     url = urlsplit(ground.database_url or "")
     if url.scheme.startswith("sqlite") and url.path:
         files.append(Path(url.path[1:]))
@@ -94,11 +94,6 @@ def test_files_of_the_service_are_not_for_everybody(ground: Ground, billing: Ses
         pytest.skip("the profile's [evidence] names no file that could be looked at")
     open_to_all = [file.name for file in files if _readable_by_all(file)]
     assert not open_to_all, f"everybody on the machine can read {', '.join(sorted(open_to_all))}"
-
-
-def _glob(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    return sorted(path.parent.glob(path.name))
 
 
 def _readable_by_all(file: Path) -> bool:

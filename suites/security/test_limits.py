@@ -9,117 +9,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.target.wire import Reply
 from suites.e2e.steps import sign_up
+from suites.security.allowances import (
+    AT_ONCE,
+    HOUR_S,
+    READS,
+    TOO_MANY,
+    Limited,
+    a_read,
+    limit_of,
+    requests_of,
+    status_of,
+)
 from suites.security.tampering import asking, saying, spelled
-from suites.security.tenants import nobodys, stranger
+from suites.security.tenants import stranger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.session import Customer, Session
-    from harness.target.protocol import Outcome
     from harness.timeline import Timeline
     from suites.security.tampering import Alter
 
 pytestmark = [
     pytest.mark.requires("create_customer"),
     pytest.mark.requirement("BH-9", "API4:2023", "CWE-770", "ASVS 5.0 V2.4.1"),
+    pytest.mark.group("limits"),
 ]
-TOO_MANY = 429  # RFC 6585, section 4
 NOT_REACHED = 400
-MOST_TRIED = 2000
-HOUR_S = 3600
 ROUNDED_S = 5  # the clocks of target and provider stand in whole seconds, each its own
-AT_ONCE = 8
-READS = ("get_customer", "get_balance", "list_payment_methods", "list_ledger", "list_payments")
 FORWARDED = (
     *("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP"),
     *("CF-Connecting-IP", "X-Originating-IP", "X-Remote-IP", "X-Forwarded"),
 )
 ELSEWHERE = "203.0.113.{}"  # for documentation, RFC 5737
-
-
-@dataclass(frozen=True, slots=True)
-class Limited:
-    """Requests of one kind, of which so many pass in an hour, and how one more is sent."""
-
-    billing: Session
-    limit: int
-    send: Callable[..., Outcome]
-
-    def status(self, alter: Alter | None = None) -> int:
-        """Send one more request and give the status of its answer."""
-        self.send(alter=alter)
-        return _status(self.billing.last_reply)
-
-    def burst(self, count: int) -> list[int]:
-        """Send so many, several at once, and give the status of each answer."""
-        begun = len(self.billing.records)
-
-        def some(count: int) -> Outcome:
-            outcomes = [self.send() for _ in range(count)]
-            return outcomes[-1]
-
-        shares = [count // AT_ONCE + (number < count % AT_ONCE) for number in range(AT_ONCE)]
-        self.billing.together([partial(some, share) for share in shares if share])
-        records = self.billing.records[begun:]
-        return [_status(record.exchanges[-1].reply) for record in records]
-
-    def exhaust(self) -> None:
-        """Send as many as pass; the next one must be refused."""
-        self.burst(self.limit)
-        status = self.status()
-        assert status == TOO_MANY, (
-            f"after {self.limit} requests, as many as the profile states for an hour, one more"
-            f" was answered {status} and not {TOO_MANY}"
-        )
-
-
-def _status(reply: object) -> int:
-    return reply.status if isinstance(reply, Reply) else 0
-
-
-def _limit(billing: Session, name: str) -> int:
-    limit = billing.target.profile.limits.get(name)
-    if limit is None:
-        pytest.skip(f"the profile states no limit {name}")
-    if limit > MOST_TRIED:
-        pytest.skip(f"{name} is {limit}: more requests than a test sends")
-    return limit
-
-
-def _read(billing: Session) -> str:
-    found = [name for name in READS if name in billing.target.operations]
-    return found[0] if found else pytest.skip("the target maps nothing that a customer may read")
-
-
-def requests_of(billing: Session, customer: Customer, credential: str | None = None) -> Limited:
-    """Give the requests of one customer, by one of their keys."""
-    send = partial(
-        billing.perform,
-        _read(billing),
-        customer=customer,
-        credential=credential or customer.credential,
-    )
-    return Limited(billing, _limit(billing, "api_per_hour"), send)
-
-
-@pytest.fixture
-def wrong_keys(billing: Session, address: str | None) -> Limited:
-    """Give requests with a key that opens nothing, from an address of the test's own."""
-    limit = _limit(billing, "failed_authentications_per_hour")
-    if address is None:
-        pytest.skip("wrong keys would lock out the address that every other test comes from")
-    customer = stranger(billing)
-    wrong = nobodys(customer.credential or "")
-    send = partial(billing.perform, _read(billing), customer=customer, credential=wrong)
-    return Limited(billing, limit, send)
 
 
 @pytest.mark.requirement("API2:2023", "CWE-307", "CWE-348", "ASVS 5.0 V4.1.3", "ASVS 5.0 V15.3.4")
@@ -136,11 +62,11 @@ def test_a_forwarded_address_resets_no_limit(wrong_keys: Limited) -> None:
     assert status == TOO_MANY, f"whoever guesses at keys goes on by Forwarded: answered {status}"
 
 
-@pytest.mark.requirement("CWE-307", "CWE-645")
+@pytest.mark.requirement("CWE-307", "CWE-645", "ASVS 5.0 V6.3.1", "PCI DSS 8.3.4")
 def test_wrong_keys_lock_out_no_right_one(billing: Session, wrong_keys: Limited) -> None:
     """Where many wrong keys came from an address, a right key from there still opens."""
     wrong_keys.exhaust()
-    outcome = billing.perform(_read(billing), customer=billing.customers[-1])
+    outcome = billing.perform(a_read(billing), customer=billing.customers[-1])
     assert outcome.kind == "ok", (
         f"a customer with a right key is locked out by a neighbour's wrong ones: {outcome}"
     )
@@ -164,7 +90,7 @@ def spent_before() -> list[Spent]:
 @pytest.fixture
 def spent(billing: Session, spent_before: list[Spent]) -> Spent:
     """Give a customer whose requests are used up, also where time has moved on since."""
-    _limit(billing, "api_per_hour")
+    limit_of(billing, "api_per_hour")
     if not spent_before:
         customer = stranger(billing)
         made = Spent(customer, customer.credential, None)
@@ -206,7 +132,7 @@ def test_no_spelling_of_a_path_resets_a_limit(billing: Session, spent: Spent) ->
         )
     for operation in (name for name in READS if name in billing.target.operations):
         billing.perform(operation, customer=spent.customer, credential=spent.credential)
-        status = _status(billing.last_reply)
+        status = status_of(billing.last_reply)
         assert status == TOO_MANY, (
             f"a customer whose requests are used up goes on with {operation}: answered {status}"
         )
@@ -250,7 +176,7 @@ def test_rotating_a_key_resets_no_limit(billing: Session, spent: Spent) -> None:
     customer = spent.customer
     rotated = billing.perform("rotate_key", customer=customer, key=spent.key)
     if rotated.kind != "ok":
-        assert _status(billing.last_reply) == TOO_MANY, f"rotate_key was {rotated}"
+        assert status_of(billing.last_reply) == TOO_MANY, f"rotate_key was {rotated}"
         return  # the customer's keys share one allowance: there is nothing to walk around
     spent.key, spent.credential = rotated["key"], rotated["credential"]
     _assert_used_up(billing, spent, "rotates it")
@@ -319,6 +245,6 @@ def test_a_request_refused_by_a_limit_changes_nothing(billing: Session, spent: S
         usage_id=billing.names.new("usage"),
         quantity=1,
     )
-    assert _status(billing.last_reply) == TOO_MANY, f"record_usage was {outcome} beyond the limit"
+    assert status_of(billing.last_reply) == TOO_MANY, f"record_usage was {outcome} beyond the limit"
     after = billing.ok("get_balance", customer=customer, role="operator").outputs
     assert after == before, f"usage refused by a limit turned the balance {before} into {after}"

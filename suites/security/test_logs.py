@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.errors import Unknown
 from harness.operations import OPERATIONS
 from harness.target.wire import Reply
 from suites.security.bodies import ODD_BODIES
@@ -20,9 +21,19 @@ from suites.security.leftovers import logged
 from suites.security.payloads import payloads
 from suites.security.places import seen, tried
 from suites.security.tampering import asking, sending
-from suites.security.tenants import aimed, attempt, inputs_for, nobodys, settled_tenant, stranger
+from suites.security.tenants import (
+    aimed,
+    attempt,
+    inputs_for,
+    nobodys,
+    plain_tenant,
+    settled_tenant,
+    stranger,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.evidence import LogWatch
     from harness.session import Session
     from suites.security.tenants import Tenant
@@ -73,49 +84,50 @@ def test_a_request_forges_no_line_of_the_log(billing: Session, log: LogWatch) ->
     )
 
 
-@pytest.mark.requirement("CWE-778", "ASVS 5.0 V16.3.1", "ASVS 5.0 V16.3.2", "PCI DSS 10.2.1.4")
-@pytest.mark.parametrize("why", ["wrong-key", "not-theirs", "not-an-operator"])
-def test_who_was_refused_can_be_found_in_the_log(billing: Session, log: LogWatch, why: str) -> None:
-    """A request that was refused is in the log by the id that its answer carries, and the time."""
-    tenant, other = settled_tenant(billing), stranger(billing)
-    operator = [
-        name
-        for name, mapping in billing.target.profile.operations.items()
-        if mapping.role == "operator" and name in tried(billing, tenant)
-    ]
+@pytest.mark.requirement(
+    *("CWE-778", "CWE-223", "ASVS 5.0 V16.2.1", "ASVS 5.0 V16.2.2", "ASVS 5.0 V16.3.1"),
+    *("ASVS 5.0 V16.3.2", "PCI DSS 10.2.1.4", "PCI DSS 10.2.2"),
+)
+def test_who_was_refused_can_be_found_in_the_log(billing: Session, log: LogWatch) -> None:
+    """Whoever was refused is in the log by the id of the answer, with the time and its zone."""
+    asked = dict(_refused(billing))
+    if not all(asked.values()):
+        pytest.skip("an answer carries no id by which its request could be found in the log")
+    text = logged(log)
+    for why, told in asked.items():
+        lines = [line for line in text.splitlines() if told in line]
+        assert lines, f"a request with {why} left no line in the log: nobody can look into it"
+        dated = [moment.group().strip("\",']})") for moment in MOMENT.finditer("\n".join(lines))]
+        assert dated, f"the log does not say when a request with {why} was refused: {lines[0]!r}"
+        bare = [moment for moment in dated if not ZONED.search(moment)]
+        assert not bare, f"the log does not say in which zone it was {bare[0]}"
+
+
+def _refused(billing: Session) -> Iterator[tuple[str, str]]:
+    """Have requests refused for three reasons; give the id that each answer carries."""
+    tenant, other = plain_tenant(billing), stranger(billing)
+    profile, able = billing.target.profile, tried(billing, tenant)
     read = next(name for name in aimed(billing, tenant) if OPERATIONS[name].reads)
-    if why == "wrong-key":
-        caller = replace(other, credential=nobodys(other.credential or ""))
-        attempt(billing, read, tenant.ids, caller)
-    elif why == "not-theirs" or not operator:
-        attempt(billing, read, tenant.ids, other)
-    else:
-        attempt(billing, operator[0], tenant.ids, other)
+    guessing = replace(other, credential=nobodys(other.credential or ""))
+    attempt(billing, read, tenant.ids, guessing)
+    yield "a wrong key", _id_of(billing)
+    attempt(billing, read, tenant.ids, other)
+    yield "another's id", _id_of(billing)
+    for operation in [name for name in able if profile.operations[name].role == "operator"][:1]:
+        attempt(billing, operation, tenant.ids, other)
+        yield "a customer's key for what the operator does", _id_of(billing)
+
+
+def _id_of(billing: Session) -> str:
     reply = billing.last_reply
     headers = reply.headers if isinstance(reply, Reply) else ()
-    told = [value for name, value in headers if name.title() in REQUEST_IDS]
-    if not told:
-        pytest.skip("an answer carries no id by which its request could be found in the log")
-    lines = [line for line in logged(log).splitlines() if told[0] in line]
-    assert lines, f"a request refused ({why}) left no line in the log: nobody can look into it"
-    moments = [moment.group().strip("\",'") for line in lines for moment in MOMENT.finditer(line)]
-    assert moments, f"the log does not say when a request was refused: {lines[0]!r}"
-
-
-@pytest.mark.requirement("ASVS 5.0 V16.2.1", "ASVS 5.0 V16.2.2", "PCI DSS 10.2.2")
-def test_what_is_logged_is_dated_with_its_zone(billing: Session, log: LogWatch) -> None:
-    """Every moment in the log says of which time zone it is, so that times can be compared."""
-    settled_tenant(billing)
-    moments = [found.group().strip("\",']})") for found in MOMENT.finditer(logged(log))]
-    assert moments, "nothing in the log is dated"
-    bare = [moment for moment in moments if not ZONED.search(moment)]
-    assert not bare, f"{len(bare)} of {len(moments)} moments in the log name no zone: {bare[0]}"
+    return next((value for name, value in headers if name.title() in REQUEST_IDS), "")
 
 
 @pytest.mark.requirement("CWE-209", "CWE-497", "CWE-550", "ASVS 5.0 V16.5.1", "API8:2023")
 def test_no_answer_shows_how_the_service_is_made(billing: Session) -> None:
     """No odd body, however broken, is answered with a stack trace, a path or a piece of SQL."""
-    tenant = settled_tenant(billing)
+    tenant = plain_tenant(billing)
     for operation in _written(billing, tenant)[:4]:
         for what, body in ODD_BODIES.items():
             alter = sending(body)
@@ -127,3 +139,21 @@ def test_no_answer_shows_how_the_service_is_made(billing: Session) -> None:
             text = seen(reply).lower()
             told = [mark for mark in payloads("platform")["traces"]["told"] if mark in text]
             assert not told, f"{operation} answers {what} with what lies behind it: {told}"
+
+
+@pytest.mark.requires("arm_failpoint", "record_usage")
+@pytest.mark.requirement("BH-7", "CWE-532", "CWE-755", "ASVS 5.0 V16.5.4")
+def test_a_crash_leaves_no_secret_in_the_log(alone: Session, log: LogWatch) -> None:
+    """When a request breaks the service, its key is in no log, and the answer tells nothing."""
+    customer = stranger(alone)
+    alone.ok("arm_failpoint", point="usage_before_commit", action="fail")
+    usage_id = alone.names.new("usage")
+    alone.perform("record_usage", customer=customer, usage_id=usage_id, quantity=1)
+    reply = alone.last_reply
+    if not isinstance(reply, Reply) or reply.status < BROKEN_FROM:
+        raise Unknown("the failpoint broke nothing: no request failed")
+    told = [m for m in payloads("platform")["traces"]["told"] if m in seen(reply).lower()]
+    assert not told, f"a request that broke the service is answered with what lies behind: {told}"
+    text = logged(log)
+    found = [key for key in keys_in_use(alone) if holds(text, key)]
+    assert not found, "whoever breaks a request leaves the key that was sent in the log"

@@ -14,10 +14,11 @@ import pytest
 
 from harness import signing
 from harness.errors import Unknown
+from harness.scrape import scrape
 from harness.target.wire import Reply
 from simulators.webhooks.events import Cause, build_event, encode_event
 from suites.security.canaries import Card, card_numbers_in, holds, new_card, new_cards
-from suites.security.leftovers import logged, places_of, stored, watch
+from suites.security.leftovers import files_at, logged, places_of, stored, watch
 from suites.security.places import places, seen, tried, write
 from suites.security.tampering import adding, sending
 from suites.security.tenants import attempt, inputs_for, settled_tenant, state_of
@@ -139,6 +140,28 @@ def test_no_card_data_reaches_the_database(sent: Sent, ground: Ground) -> None:
     """No card number, code or plain hash of one is stored: not in a record, an e-mail, an event."""
     found = places_of(sent.found_in, stored(ground))
     assert not found, f"whoever has the database reads {', '.join(found)}"
+
+
+@pytest.mark.requirement("BH-7", "CWE-200", "PCI DSS 3.5.1")
+def test_no_card_data_is_in_a_metric(sent: Sent, ground: Ground) -> None:
+    """No card data is in a metric's name or label, which everybody on the team can see."""
+    metrics = ground.target.profile.evidence.metrics
+    if metrics is None:
+        pytest.skip("the profile names no [evidence.metrics]")
+    samples = scrape(metrics).samples
+    found = sent.found_in("\n".join(f"{sample.name} {sample.labels}" for sample in samples))
+    assert not found, f"whoever sees the metrics sees {' and '.join(found)} that a client sent"
+
+
+@pytest.mark.requirement("BH-7", "CWE-359", "PCI DSS 4.2.2")
+def test_no_card_data_is_in_a_letter(sent: Sent, ground: Ground) -> None:
+    """No letter to a customer or anybody else has card data in it."""
+    patterns = ground.target.profile.evidence.mail_files
+    if not patterns:
+        pytest.skip("the profile names no mail_files under [evidence]")
+    letters = [file.read_text("utf-8", "replace") for p in patterns for file in files_at(p)]
+    found = sent.found_in("\n".join(letters))
+    assert not found, f"letters have {' and '.join(found)} in them that a client sent"
 
 
 @pytest.mark.requirement("BH-7", "CWE-200", "ASVS 5.0 V14.2.6", "PCI DSS 3.4.1")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness import signing
+from harness.target.wire import Reply
 from simulators.webhooks.events import Cause, build_event, encode_event
-from suites.e2e.steps import add_card, subscribed
+from suites.e2e.steps import add_card, settle, subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.requires("create_customer", webhooks=True),
     pytest.mark.requirement("BH-5", "CWE-347"),
+    pytest.mark.group("webhooks"),
 ]
 STALE_S = 3600
+HUGE_BYTES = 3_000_000
+AT_ONCE = 6
+BROKEN_FROM = 500
 
 
 @pytest.fixture
@@ -96,6 +102,12 @@ def _not_utf8(payload: bytes, secret: str, now: int) -> tuple[bytes, str]:
     return body, signing.header(body, f"{secret}x", now)
 
 
+def _written_anew(payload: bytes, secret: str, now: int) -> tuple[bytes, str]:
+    anew = json.dumps(json.loads(payload), separators=(",", ":")).encode()
+    assert anew != payload, "the payload was compact before"
+    return anew, signing.header(payload, secret, now)
+
+
 FORGERIES: dict[str, Forge] = {
     "wrong-secret": lambda body, key, now: (body, signing.wrong_secret(body, key, now)),
     "tampered-body": _tampered,
@@ -107,6 +119,8 @@ FORGERIES: dict[str, Forge] = {
     "shifted-timestamp": lambda body, key, now: (body, signing.shifted_timestamp(body, key, now)),
     "non-ascii-v1": lambda body, key, now: (body, signing.non_ascii(body, key, now)),
     "body-not-utf8": _not_utf8,
+    "written-anew": _written_anew,
+    "of-an-empty-body": lambda body, key, now: (body, signing.header(b"", key, now)),
 }
 
 
@@ -122,6 +136,23 @@ def test_a_forged_webhook_is_refused_without_effect(
     after = _shown(billing, customer)
     assert after == before, f"a refused webhook changed the customer: {before} became {after}"
     assert outcome.kind == "refused", f"receive_webhook was {outcome}, where a refusal is due"
+
+
+@pytest.mark.requirement("API4:2023", "CWE-400")
+def test_a_huge_webhook_is_refused_without_effect(
+    billing: Session, customer: Customer, secret: str
+) -> None:
+    """A body of megabytes that nobody signed is refused, or cut off, and breaks nothing."""
+    before = _shown(billing, customer)
+    body = _paid_invoice(billing, customer) + b" " * HUGE_BYTES
+    header = signing.header(body, f"{secret}x", int(time.time()))
+    outcome = _deliver(billing, body, header)
+    reply = billing.last_reply
+    assert outcome.kind != "ok", "receive_webhook took megabytes that nobody signed"
+    assert not isinstance(reply, Reply) or reply.status < BROKEN_FROM, (
+        f"receive_webhook breaks over a body of {len(body)} bytes: {outcome}"
+    )
+    assert _shown(billing, customer) == before, "a huge webhook changed what a customer has"
 
 
 @pytest.mark.parametrize(
@@ -167,3 +198,55 @@ def test_an_event_delivered_again_takes_effect_once(
     for _ in range(3):
         outcome = _deliver(billing, body, signing.header(body, secret, int(time.time())))
         assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
+
+
+@pytest.mark.requires("add_payment_method", "subscribe", "get_balance", provider=True)
+@pytest.mark.requirement("BH-2", "CWE-362", "ASVS 5.0 V2.3.4", "API10:2023")
+def test_an_event_delivered_many_times_at_once_takes_effect_once(
+    billing: Session, customer: Customer, secret: str, ground: Ground
+) -> None:
+    """Stripe's own event of a paid invoice, delivered many times at once, grants nothing more."""
+    pro = billing.target.profile.catalog.plan("pro")
+    if pro is None or ground.provider is None or customer.provider_customer is None:
+        pytest.skip("the catalogue has no plan that plays pro")
+    billing.ok("add_payment_method", customer=customer, token="pm_card_visa", consent=True)
+    before = billing.ok("get_balance", customer=customer)["units"]
+    billing.ok("subscribe", customer=customer, plan=pro[0], quantity=1)
+    due = before + pro[1].included_units
+    billing.until(lambda balance: balance["units"] >= due, "get_balance", customer=customer)
+    for kind in ("invoice.paid", "invoice.payment_succeeded"):
+        events = ground.provider.events(customer.provider_customer, kind)
+        assert events, f"the payment provider shows no {kind} for the paid subscription"
+        # Another id, and so another event: the invoice is what counts.
+        body = json.dumps({**events[0], "id": billing.names.new("evt")}).encode()
+        header = signing.header(body, secret, int(time.time()))
+        outcomes = billing.together([partial(_deliver, billing, body, header)] * AT_ONCE)
+        kinds = {outcome.kind for outcome in outcomes}
+        assert kinds == {"ok"}, f"receive_webhook was {kinds} for events that came at once"
+    settle(billing, ground)
+    units = billing.ok("get_balance", customer=customer)["units"]
+    assert units == due, f"events that came at once turned {due} units into {units}"
+
+
+@pytest.mark.requirement("API10:2023", "CWE-20", "ASVS 5.0 V1.5.2")
+def test_a_signed_event_of_another_shape_breaks_nothing(
+    billing: Session, customer: Customer, secret: str
+) -> None:
+    """An event that is signed rightly and makes no sense is taken or refused, and no 500."""
+    about = {"id": customer.provider_customer, "object": "customer"}
+    event = {"id": billing.names.new("evt"), "object": "event", "type": "customer.updated"}
+    odd: list[dict[str, object]] = [
+        {"data": None},
+        {"data": {"object": None}},
+        {"data": {"object": []}},
+        {"data": {"object": {**about, "id": {"x": 1}}}},
+        {"data": {"object": about}, "type": ["invoice.paid"]},
+        {"data": {"object": about}, "id": None},
+        {"data": {"object": {**about, "amount_paid": "9" * 400}}, "type": "invoice.paid"},
+    ]
+    told = [json.dumps({**event, **each}).encode() for each in odd]
+    for body in (b"[]", b"null", b"{}", b"[" * 3000 + b"]" * 3000, *told):
+        _deliver(billing, body, signing.header(body, secret, int(time.time())))
+        reply = billing.last_reply
+        status = reply.status if isinstance(reply, Reply) else 0
+        assert 0 < status < BROKEN_FROM, f"the event {body[-60:]!r} is answered {status}"
