@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import Unknown
 from harness.money import spoken
-from harness.timeline import drain
+from harness.timeline import HOUR_S, drain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from harness.session import Customer, Session
     from harness.target.profile import Plan
     from harness.target.protocol import Outcome
+    from harness.timeline import Timeline
 
 INSIST_S = 15.0
+# A renewal is drafted, and finalised and paid an hour later.
+PAID_AFTER_S = 2 * HOUR_S
+BAD_CARD = "pm_card_chargeCustomerFail"
 
 
 def sign_up(billing: Session) -> Customer:
@@ -73,6 +77,56 @@ def _paid(billing: Session, customer: Customer, plan: str, quantity: int) -> Out
             lambda page: len(page["items"]) > len(before), "list_payments", customer=customer
         )
     return answer
+
+
+def cancel(
+    billing: Session, customer: Customer, answer: Outcome, *, at_period_end: bool
+) -> Outcome:
+    """Cancel what was subscribed to, at once or for when the paid period ends."""
+    return billing.ok(
+        "cancel_subscription",
+        customer=customer,
+        subscription=answer.get("subscription"),
+        at_period_end=at_period_end,
+    )
+
+
+def standing(billing: Session, customer: Customer, answer: Outcome) -> Outcome:
+    """Read what was subscribed to."""
+    return billing.ok(
+        "get_subscription", customer=customer, subscription=answer.get("subscription")
+    )
+
+
+def period_end(billing: Session, customer: Customer, answer: Outcome) -> int:
+    """Give when the period that was paid for ends, or skip where that is not shown."""
+    end = standing(billing, customer, answer).get("period_end")
+    if not isinstance(end, int):
+        pytest.skip("get_subscription shows no period_end")
+    return end
+
+
+def renew(billing: Session, clock: Timeline, customer: Customer, answer: Outcome) -> int:
+    """Move past the end of the period; give when that was."""
+    end = period_end(billing, customer, answer)
+    clock.advance_to(end + PAID_AFTER_S)
+    return end
+
+
+def renewed(plan: Plan, units: int, quantity: int = 1) -> int:
+    """Give the balance that a paid renewal is to make of one before it."""
+    kept = units if plan.rollover_cap is None else min(units, plan.rollover_cap)
+    return kept + plan.included_units * quantity
+
+
+def card_goes_bad(billing: Session, customer: Customer) -> None:
+    """Replace the customer's cards by one that declines every charge."""
+    cards = billing.ok("list_payment_methods", customer=customer)["items"]
+    add_card(billing, customer, BAD_CARD)
+    for card in cards:
+        billing.ok(
+            "remove_payment_method", customer=customer, payment_method=card["payment_method"]
+        )
 
 
 def used_up(billing: Session, card: str | None = "pm_card_visa") -> Customer:

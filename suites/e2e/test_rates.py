@@ -8,6 +8,7 @@ import pytest
 
 from suites.e2e.steps import (
     add_card,
+    cancel,
     charge_of_next,
     holding,
     plan_of,
@@ -63,12 +64,7 @@ def test_after_cancelling_at_once_usage_costs_the_payg_rate(billing: Session) ->
     """An immediate cancellation keeps the units and ends the plan's rate with them."""
     _, payg = plan_of(billing, "payg")
     customer, answer, units = subscribed(billing)
-    billing.ok(
-        "cancel_subscription",
-        customer=customer,
-        subscription=answer.get("subscription"),
-        at_period_end=False,
-    )
+    cancel(billing, customer, answer, at_period_end=False)
     use(billing, customer, units)
     _assert_costs(billing, customer, payg.overage_minor)
 
@@ -79,12 +75,7 @@ def test_a_scheduled_end_keeps_the_plan_until_then(billing: Session) -> None:
     """Who cancels for the end of the period keeps the plan's rate while it lasts."""
     _, plan = plan_of(billing, "pro")
     customer, answer, units = subscribed(billing)
-    billing.ok(
-        "cancel_subscription",
-        customer=customer,
-        subscription=answer.get("subscription"),
-        at_period_end=True,
-    )
+    cancel(billing, customer, answer, at_period_end=True)
     use(billing, customer, units)
     _assert_costs(billing, customer, plan.overage_minor)
 
@@ -94,12 +85,7 @@ def test_a_scheduled_end_keeps_the_plan_until_then(billing: Session) -> None:
 def test_subscribing_again_pays_and_grants_again(billing: Session) -> None:
     """A second subscription after a cancelled one is paid for, and brings its own units."""
     customer, answer, _ = subscribed(billing)
-    billing.ok(
-        "cancel_subscription",
-        customer=customer,
-        subscription=answer.get("subscription"),
-        at_period_end=False,
-    )
+    cancel(billing, customer, answer, at_period_end=False)
     name, plan = plan_of(billing, "pro")
     before = units_of(billing, customer)
     billing.ok("subscribe", customer=customer, plan=name, quantity=1)

@@ -8,6 +8,7 @@ import pytest
 
 from suites.e2e.steps import (
     add_card,
+    cancel,
     insist,
     keeps_units,
     needs_units,
@@ -79,10 +80,7 @@ def test_what_is_owed_is_taken_from_the_next_grant(billing: Session) -> None:
     use(billing, customer, units - left)
     billing.ok("refund_payment", customer=customer, payment=_payment(billing, customer))
     billing.until(lambda b: b.get("units") == 0, "get_balance", customer=customer)
-    subscription = answer.get("subscription")
-    billing.ok(
-        "cancel_subscription", customer=customer, subscription=subscription, at_period_end=False
-    )
+    cancel(billing, customer, answer, at_period_end=False)
     name, _ = plan_of(billing, "pro")
     billing.ok("subscribe", customer=customer, plan=name, quantity=1)
     balance = billing.until(lambda b: b.get("units") > 0, "get_balance", customer=customer)

@@ -7,22 +7,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.customers import Reached, State, differences, load_states, reach_all, why_not
-from harness.timeline import DAY_S, HOUR_S
-from suites.e2e.steps import paid_minor, plan_of, settle, told, units_of
+from harness.timeline import DAY_S
+from suites.e2e.steps import (
+    PAID_AFTER_S,
+    paid_minor,
+    plan_of,
+    renewed,
+    settle,
+    told,
+    units_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.ground import Ground
     from harness.session import Session
-    from harness.target.profile import Plan
     from harness.timeline import Timeline
 
 pytestmark = pytest.mark.requires("create_customer", "get_balance", provider=True)
 STATES = load_states()
 AT_ONCE = [key for key, state in STATES.items() if not state.needs_time]
 IN_TIME = [key for key, state in STATES.items() if state.needs_time]
-PAID_AFTER_S = 2 * HOUR_S
 
 
 def _led(billing: Session, keys: Sequence[str], clock: Timeline | None = None) -> list[Reached]:
@@ -172,7 +178,7 @@ def test_a_period_goes_by_in_each_state(billing: Session, clock: Timeline, groun
         is_renewed = books.state.subscription == "active"
         books.assert_moved(
             "a period",
-            units=_renewed(plan, books.units) - books.units if is_renewed else 0,
+            units=renewed(plan, books.units) - books.units if is_renewed else 0,
             paid_minor_due=plan.price_minor if is_renewed else 0,
         )
 
@@ -184,8 +190,3 @@ def _period_end(books: Books, clock: Timeline) -> int:
     about = {"customer": books.reached.customer, "subscription": books.reached.subscription}
     end = books.billing.ok("get_subscription", **about).get("period_end")
     return end if isinstance(end, int) else clock.now() + 31 * DAY_S
-
-
-def _renewed(plan: Plan, units: int) -> int:
-    kept = units if plan.rollover_cap is None else min(units, plan.rollover_cap)
-    return kept + plan.included_units

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.e2e.steps import holding, plan_of, sign_up, subscribed, units_of
+from suites.e2e.steps import cancel, holding, plan_of, sign_up, subscribed, units_of
 
 if TYPE_CHECKING:
     from harness.session import Session
@@ -52,11 +52,6 @@ def test_subscribing_twice_is_refused_and_paid_once(billing: Session) -> None:
 def test_cancelling_at_once_keeps_the_units(billing: Session) -> None:
     """A subscription that is cancelled at once ends; its units stay."""
     customer, answer, due = subscribed(billing)
-    billing.ok(
-        "cancel_subscription",
-        customer=customer,
-        subscription=answer.get("subscription"),
-        at_period_end=False,
-    )
+    cancel(billing, customer, answer, at_period_end=False)
     units = units_of(billing, customer)
     assert units == due, f"cancelling left {units} units, where {due} are due"
