@@ -53,7 +53,7 @@ def companion(file: ProfileFile, environment: dict[str, str], seed: int) -> Iter
         port = _free_port()
         variables = {"PORT": str(port), "STACK_LOG_DIR": str(folder)}
         variables |= _mail(undo.enter_context(mailbox(folder / MAIL_FOLDER)), folder)
-        simulator, stripe = _simulator(folder, seed)
+        simulator, stripe = simulator_process(folder, seed)
         undo.callback(simulator.stop)
         simulator.wait_ready(f"{stripe}/simulator/ready", _DEADLINE_S)
         keys = {
@@ -80,7 +80,8 @@ def _mail(port: int, folder: Path) -> dict[str, str]:
     return {"STACK_SMTP_PORT": str(port), "STACK_MAIL_DIR": str(folder / MAIL_FOLDER)}
 
 
-def _simulator(folder: Path, seed: int) -> tuple[Child, str]:
+def simulator_process(folder: Path, seed: int) -> tuple[Child, str]:
+    """Start a Stripe simulator that logs to the folder; give it with its address."""
     listener = reserve(0, "the Stripe simulator")
     with listener:
         argv = [sys.executable, "-P", "-m", "simulators.stripe", "serve"]
