@@ -62,10 +62,8 @@ def _still_serves(billing: Session, tenant: Tenant, after: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [each["kind"] for each in payloads("platform")["inside"]])
-@pytest.mark.requirement(
-    *("API8:2023", "API9:2023", "CWE-538", "CWE-527", "CWE-215"),
-    *("ASVS 5.0 V13.4.1", "ASVS 5.0 V13.4.2", "ASVS 5.0 V13.4.5", "ASVS 5.0 V13.4.7"),
-)
+@pytest.mark.requirement("API8:2023", "API9:2023", "CWE-538", "CWE-527", "CWE-215")
+@pytest.mark.requirement("ASVS 5.0 V13.4.1", "ASVS 5.0 V13.4.2", "ASVS 5.0 V13.4.5", "ASVS 5.0 V13.4.7")
 def test_nothing_of_the_inside_is_open_to_strangers(billing: Session, kind: str) -> None:
     """Sources, settings, copies, monitoring and documentation are closed, unless said public."""
     tenant = plain_tenant(billing)
@@ -155,7 +153,7 @@ def _assert_no_file(where: str, text: str, reply: Reply) -> None:
     assert reply.status < BROKEN, f"{text!r} in {where} is answered {reply.status}"
 
 
-@pytest.mark.requirement("CWE-1336", "CWE-94", "CWE-78", "ASVS 5.0 V1.3.7", "ASVS 5.0 V1.3.2")
+@pytest.mark.requirement("CWE-1336", "CWE-94", "ASVS 5.0 V1.3.7", "ASVS 5.0 V1.3.2")
 def test_no_text_is_worked_out(billing: Session) -> None:
     """A sum in a field, an id or a header, as templates write one, is never worked out."""
     tenant = settled_tenant(billing)
@@ -277,7 +275,7 @@ def test_every_answer_says_of_what_kind_it_is(billing: Session) -> None:
                 reply.json()
 
 
-@pytest.mark.requirement("CWE-351", "CWE-345", "ASVS 5.0 V3.5.2", "ASVS 5.0 V1.5.1")
+@pytest.mark.requirement("CWE-345", "ASVS 5.0 V3.5.2", "ASVS 5.0 V1.5.1")
 def test_a_body_of_another_kind_is_not_taken(billing: Session) -> None:
     """What is sent as text, as a form or as XML, as any page can send it, does nothing."""
     tenant = settled_tenant(billing)
@@ -329,7 +327,7 @@ def test_one_address_in_other_letters_is_one_customer(billing: Session) -> None:
         )
 
 
-@pytest.mark.requirement("CWE-340", "CWE-341", "ASVS 5.0 V8.2.2", "API1:2023")
+@pytest.mark.requirement("CWE-341", "ASVS 5.0 V8.2.2", "API1:2023")
 def test_ids_cannot_be_counted_up(billing: Session) -> None:
     """Ids of customers and of what is theirs follow from no other: they are long and random."""
     tenants = [settled_tenant(billing) for _ in range(2)]
