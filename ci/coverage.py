@@ -10,12 +10,13 @@ from __future__ import annotations
 import fnmatch
 import sqlite3
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import coverage
-from coverage.exceptions import CoverageException
+from coverage.exceptions import CoverageException, CoverageWarning
 
 from ci.gates import Gate, at_least
 from ci.reading import Unreadable, read_bytes, read_json, walk_xml
@@ -132,7 +133,10 @@ def _of_data(files: Sequence[Path], target: Path) -> Measured:
     measuring.set_option("run:relative_files", True)  # noqa: FBT003 - coverage's own signature
     measuring.set_option("report:exclude_also", _EXCLUDED)
     try:
-        measuring.combine(list(map(str, files)), strict=True, keep=True)
+        with warnings.catch_warnings():
+            # coverage.py warns of a damaged file and goes on without it; here that is a hole.
+            warnings.simplefilter("error", CoverageWarning)
+            measuring.combine(list(map(str, files)), strict=True, keep=True)
         measuring.save()
         contexts = frozenset(measuring.get_data().measured_contexts())
         measuring.xml_report(outfile=str(target.with_suffix(".xml")))
@@ -140,7 +144,7 @@ def _of_data(files: Sequence[Path], target: Path) -> Measured:
         measuring.json_report(outfile=str(told))
         data = read_json(told)
         told.unlink()
-    except (CoverageException, sqlite3.Error) as error:
+    except (CoverageException, CoverageWarning, sqlite3.Error) as error:
         raise Unreadable(f"the coverage cannot be counted: {error}") from None
     return Measured({file: _counted(each) for file, each in data["files"].items()}, contexts)
 

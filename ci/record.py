@@ -13,7 +13,7 @@ from ci.reading import Unreadable, read_bytes
 from harness.report.write import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 RUNS_MAX = 200
@@ -34,7 +34,7 @@ class Ran:
     verdict: str
     exit_status: int
     duration_s: float
-    tests: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    tests: dict[str, tuple[str, float]] = field(default_factory=dict)
     flaky: tuple[str, ...] = ()
 
 
