@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from simulators.billing.defects import (
     authorisation,
     concurrency,
+    contract,
+    exposure,
     idempotency,
     leaks,
     limits,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFECTS", "INVARIANTS", "Defect", "UnknownDefectError", "named", "switched_on"]
 
 GROUPS = (
+    exposure,
     money,
     idempotency,
     webhooks,
@@ -43,6 +46,7 @@ GROUPS = (
     limits,
     periods,
     observability,
+    contract,
 )
 
 

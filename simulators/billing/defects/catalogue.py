@@ -23,6 +23,7 @@ Group = Literal[
     "time",
     "dunning",
     "observability",
+    "contract",
 ]
 
 INVARIANTS: Mapping[int, str] = {
