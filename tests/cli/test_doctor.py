@@ -99,3 +99,19 @@ def test_a_target_that_is_no_billing_api_is_explained(command: Command) -> None:
     assert finished.status == 2
     assert "not enough for a verdict" in finished.out
     assert "received  HTTP 200 <html>" in finished.out
+
+
+def test_production_is_only_read(command: Command) -> None:
+    """With `--read-only` a customer of production is read by GET alone; else it is refused."""
+    with serving("stall", after=100) as odd:
+        file = odd.profile(command.folder)
+        file.write_text(file.read_text("utf-8").replace('"test"', '"production"'), "utf-8")
+        env = {"ODD_KEY": "key-of-the-operator", "CUSTOMER_KEY": "key-of-a-customer"}
+        who = ("--customer", "c1", "--credential-env", "CUSTOMER_KEY")
+        finished = command.run("doctor", "--target", file, "--read-only", *who, env=env)
+        assert finished.status == 0, finished
+        assert odd.requests == ["GET /", "GET /customers/c1"]
+        assert finished.out.startswith("1 works, ")
+        assert "key-of-a-customer" not in finished.out + finished.err
+        command.run("doctor", "--target", file, env=env).refused("looks like production")
+        assert len(odd.requests) == 2
