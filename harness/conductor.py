@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.aim import Aim
+from harness.checks.sometimes import sometimes
 from harness.errors import HarnessError, HistoryError, ReportError, SettingsError
 from harness.flaky import AGAIN_MAX, tried_again
 from harness.ground import Ground, Plan
@@ -217,6 +218,7 @@ class Conductor:
             coverage=_coverage(self._ground.target.operations, history, self._tests),
             customers=len(self.customers),
             performed=len(history),
+            sometimes=sometimes(history),
             trouble=tuple(self.trouble),
             interrupted=self.interrupted,
             files={"history": "history.jsonl", "junit": "junit.xml", "json": "report.json"},

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from harness.report.results import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_UNKNOWN, EXIT_VALID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.gauntlet.hunt import Hunt, Status
 
 EXIT_MISSED = 99
@@ -103,3 +105,25 @@ class Matrix:
 
 
 _ORDER: tuple[Status, ...] = ("killed", "incidental", "survived", "unknown")
+
+
+def summary(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a matrix's plain data in short: how many of each group were killed as intended."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for defect in data["defects"]:
+        groups.setdefault(defect["group"], []).append(defect)
+    told = [
+        {
+            "name": name,
+            "count": len(defects),
+            "killed": sum(defect["killed_as_intended"] for defect in defects),
+            "missed": [d["name"] for d in defects if not d["killed_as_intended"]],
+        }
+        for name, defects in groups.items()
+    ]
+    return {
+        "started_at": data["started_at"],
+        "count": len(data["defects"]),
+        "killed": sum(group["killed"] for group in told),
+        "groups": told,
+    }

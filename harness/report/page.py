@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ def matrix_page(data: dict[str, Any]) -> str:
 
 
 def _rendered(template: str, **values: dict[str, Any]) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report", "."),
         autoescape=True,
@@ -32,7 +38,7 @@ def _rendered(template: str, **values: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"money": _money, "pretty": _pretty, "moment": _moment, "curl": _curl}
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _money(finding: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from harness.operations import OPERATIONS, covers_core
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from harness.checks.sometimes import Sometimes
     from harness.checks.verdict import CheckVerdict, Finding
     from harness.replay.reproduce import Reproduction
 
@@ -92,6 +93,7 @@ class RunResults:
     trouble: tuple[str, ...] = ()
     interrupted: bool = False
     reproductions: tuple[Reproduction, ...] = ()
+    sometimes: tuple[Sometimes, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     partition: dict[str, Any] = field(default_factory=dict)
 
@@ -162,6 +164,15 @@ class RunResults:
             for name in names
         }
 
+    def requirements(self) -> dict[str, dict[str, int]]:
+        """Count the results of the tests that each requirement has, the worst first."""
+        found: dict[str, Counter[str]] = {}
+        for test in self.tests:
+            for name in test.requirements:
+                found.setdefault(name, Counter())[test.result] += 1
+        worst = sorted(found, key=lambda name: (_rank(found[name]), name))
+        return {name: {result: found[name][result] for result in _ORDER} for name in worst}
+
     def headline(self) -> str:
         """Say in a line what the verdict covers."""
         counts = Counter(test.result for test in self.tests)
@@ -189,6 +200,8 @@ class RunResults:
             "suites": self.suites(),
             "findings": self.findings,
             "reproductions": [asdict(way) for way in self.reproductions],
+            "sometimes": [situation.to_json() for situation in self.sometimes],
+            "requirements": self.requirements(),
             "coverage": self.coverage.to_json(),
             "customers": self.customers,
             "performed": self.performed,
@@ -206,6 +219,15 @@ class RunResults:
 
 
 _ORDER: tuple[Result, ...] = ("passed", "failed", "unknown", "skipped")
+
+
+def _rank(counts: Counter[str]) -> int:
+    """Order what a requirement came to: failed, unknown, never tried, passed."""
+    if counts["failed"]:
+        return 0
+    if counts["unknown"]:
+        return 1
+    return 3 if counts["passed"] else 2
 
 
 def finding_data(

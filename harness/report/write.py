@@ -6,11 +6,13 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
+from harness.gauntlet.matrix import summary
 from harness.report.junit import junit
 from harness.report.page import page
+from harness.target.load import fixtures_folder
 
 if TYPE_CHECKING:
     from harness.redact import Redactor
@@ -52,7 +54,7 @@ def prepare_file(path: Path) -> None:
 
 def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
     """Write page, JSON, JUnit and the ways to what was found, each whole or not at all."""
-    data = redactor.data(results.to_json())
+    data = redactor.data(results.to_json()) | {"kill_matrix": _last_matrix()}
     for number, way in enumerate(data["reproductions"], start=1):
         for kind, text in (("json", way["story"]), ("sh", way["curl"]), ("py", way["python"])):
             if text:
@@ -60,6 +62,15 @@ def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
     write_whole(folder / "report.json", json.dumps(data, indent=2, default=str) + "\n")
     write_whole(folder / "report.html", page(data))
     write_whole(folder / "junit.xml", junit(data))
+
+
+def _last_matrix() -> dict[str, Any] | None:
+    """Give what the last gauntlet came to, which travels with the suites that it tried."""
+    try:
+        text = (fixtures_folder() / "kill_matrix.json").read_text("utf-8")
+        return summary(json.loads(text))
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.checks.sometimes import sometimes
 from harness.checks.verdict import CheckVerdict, Finding
+from harness.replay.reproduce import Reproduction
 from harness.report.results import Coverage, Result, RunResults, TestResult
 
 CORE = ("create_customer", "record_usage", "get_balance")
@@ -86,6 +88,11 @@ def full_run(text: str = HOSTILE) -> RunResults:
         checks=(check_of("invalid", finding), check_of("unknown"), check_of("skipped")),
         trouble=(text,),
         target=text,
+        reproductions=(
+            Reproduction("a_check", text, text, 2, 2, text, text, replayed=True, story="{}"),
+            Reproduction(None, text, text, 1, 1, text, text, replayed=False, why=text),
+        ),
+        sometimes=sometimes(()),
     )
 
 

@@ -74,7 +74,9 @@ def test_the_page_opens_without_a_network(run: Any) -> None:
     html = _page(run)
     reader = _Reader(html)
     assert not {"script", "link", "img", "iframe", "object"} & set(reader.tags)
-    assert set(reader.references) <= {"history.jsonl"}
+    here = {name for name in reader.references if name.startswith("#")}
+    assert set(reader.references) - here <= {"history.jsonl"}
+    assert all(f'id="{name[1:]}"' in html for name in here)
     assert not re.search(r"url\(|@import", html)
 
 
@@ -122,7 +124,8 @@ def test_the_report_is_written_whole_and_without_secrets(tmp_path: Path) -> None
         full_run("key-of-a-customer"), tmp_path, Redactor(frozenset({"key-of-a-customer"}))
     )
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["junit.xml", "report.html", "report.json"]
+    ways = ["replay-1.json", "replay-1.py", "replay-1.sh", "replay-2.py", "replay-2.sh"]
+    assert names == ["junit.xml", *ways, "report.html", "report.json"]
     assert not [path for path in tmp_path.iterdir() if "key-of-a" in path.read_text()]
     assert all(HOSTILE not in path.read_text() for path in tmp_path.iterdir())
 
