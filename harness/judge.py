@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.history import Record
     from harness.provider import Journal, Provider
     from harness.session import Customer, Session
+    from harness.target.protocol import Role
 
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 0.5
@@ -70,9 +71,13 @@ class Judge:
 
     def _evidence(self, customers: Sequence[Customer], history: Sequence[Record]) -> Evidence:
         profile = self.session.target.profile
+        closed = _closed(history)
         evidence = Evidence(
             history=tuple(history),
-            states=tuple(read_state(self.session, customer) for customer in customers),
+            states=tuple(
+                read_state(self.session, customer, is_closed=customer.id in closed)
+                for customer in customers
+            ),
             catalog=profile.catalog,
             operations=self.session.target.operations,
         )
@@ -81,6 +86,15 @@ class Judge:
         ids = frozenset(c.provider_customer for c in customers if c.provider_customer)
         journal, gap = _journal(self.provider, ids)
         return replace(evidence, journal=journal, journal_gap=gap)
+
+
+def _closed(history: Sequence[Record]) -> frozenset[str | None]:
+    """Give the customers whose account was closed."""
+    return frozenset(
+        record.customer
+        for record in history
+        if record.operation == "close_customer" and record.outcome.kind == "ok"
+    )
 
 
 def _journal(provider: Provider, ids: frozenset[str]) -> tuple[Journal | None, str]:
@@ -98,16 +112,21 @@ def _doubted(verdict: CheckVerdict) -> CheckVerdict:
     return replace(verdict, kind="unknown", reason=reason)
 
 
-def read_state(session: Session, customer: Customer) -> CustomerState:
-    """Read what the target shows of a customer; what it does not map stays None."""
+def read_state(session: Session, customer: Customer, *, is_closed: bool = False) -> CustomerState:
+    """Read what the target shows of a customer; what it does not map stays None.
+
+    A closed account's own credential opens nothing any more: showing it would only be counted as
+    a wrong key, of which a target takes few.
+    """
     problems: list[str] = []
+    can_operate = "operator" in session.target.profile.auth
 
     def ask(operation: str) -> Any:
         if operation not in session.target.operations:
             return None
-        outcome = session.perform(operation, customer=customer)
-        if outcome.kind == "refused" and "operator" in session.target.profile.auth:
-            # A closed account's own credential opens nothing any more.
+        role: Role = "operator" if is_closed and can_operate else "customer"
+        outcome = session.perform(operation, customer=customer, role=role)
+        if outcome.kind == "refused" and can_operate and role == "customer":
             outcome = session.perform(operation, customer=customer, role="operator")
         if outcome.kind != "ok":
             problems.append(f"{operation} was {outcome}")

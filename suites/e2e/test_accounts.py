@@ -6,10 +6,28 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.e2e.steps import add_card, holding, keeps_units, sign_up, units_of
+from suites.e2e.steps import (
+    PAID_AFTER_S,
+    add_card,
+    cancel,
+    holding,
+    keeps_units,
+    paid_minor,
+    period_end,
+    plan_of,
+    renewed,
+    sign_up,
+    subscribed,
+    told,
+    units_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.ground import Ground
     from harness.session import Session
+    from harness.timeline import Timeline
 
 pytestmark = pytest.mark.requires("create_customer", "get_balance")
 
@@ -104,11 +122,55 @@ def test_a_closed_account_uses_and_pays_nothing(billing: Session) -> None:
 
 @pytest.mark.requires("close_customer")
 @pytest.mark.requirement("BH-2", "BH-E2E-FARMING")
-def test_closing_an_account_and_coming_back_earns_nothing(billing: Session) -> None:
-    """The sign-up units come once in an e-mail's life: a new account of the old one has none."""
+@pytest.mark.parametrize("spelt", [str, str.upper], ids=["as before", "in capitals"])
+def test_closing_an_account_and_coming_back_earns_nothing(
+    billing: Session, spelt: Callable[[str], str]
+) -> None:
+    """What an e-mail has earned it does not earn again: its next account has nothing."""
+    has_cards = "add_payment_method" in billing.target.operations
     email = billing.names.email()
-    billing.ok("create_customer", email=email, name="Ada", source="direct")
-    billing.ok("close_customer", customer=billing.customers[-1])
-    billing.ok("create_customer", email=email, name="Ada", source="direct")
+    for address, leaves in ((email, True), (spelt(email), False)):
+        billing.ok("create_customer", email=address, name="Ada", source="direct")
+        if has_cards:
+            add_card(billing, billing.customers[-1])
+        if leaves:
+            billing.ok("close_customer", customer=billing.customers[-1])
     units = units_of(billing, billing.customers[-1])
     assert units == 0, f"an account that was closed and made anew has {units} units for nothing"
+
+
+@pytest.mark.requires("close_customer", "subscribe", "get_subscription", provider=True)
+@pytest.mark.requirement("BH-4", "BH-8", "BH-E2E-CLOSING")
+def test_an_account_with_a_running_subscription_does_not_close_on_it(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """Closing is refused and the subscription goes on, or it ends and never bills again."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, before = subscribed(billing)
+    end = period_end(billing, customer, answer)
+    closing = billing.perform("close_customer", customer=customer)
+    assert closing.kind in {"ok", "refused"}, f"closing was {closing}"
+    clock.advance_to(end + PAID_AFTER_S)
+    periods = 1 if closing.kind == "ok" else 2
+    paid, due = paid_minor(ground, customer), [plan.price_minor] * periods
+    assert paid == due, (
+        f"closing was {closing}, and then in all {told(paid, billing)} was taken,"
+        f" where {told(due, billing)} is due"
+    )
+    if closing.kind == "refused" and keeps_units(billing):
+        units = units_of(billing, customer)
+        assert units == renewed(plan, before), f"who could not close was renewed to {units} units"
+
+
+@pytest.mark.requires("close_customer", "subscribe", "cancel_subscription", provider=True)
+@pytest.mark.requirement("BH-8", "BH-E2E-CLOSING")
+def test_whoever_cancels_may_close_and_pays_no_more(billing: Session, ground: Ground) -> None:
+    """After the subscription's end the account closes, and no money moves any more."""
+    _, plan = plan_of(billing, "pro")
+    customer, answer, _ = subscribed(billing)
+    cancel(billing, customer, answer, at_period_end=False)
+    billing.ok("close_customer", customer=customer)
+    name, _ = plan_of(billing, "pro")
+    billing.refused("subscribe", customer=customer, plan=name, quantity=1)
+    paid = paid_minor(ground, customer)
+    assert paid == [plan.price_minor], f"a closed account paid {told(paid[1:], billing)} more"

@@ -62,7 +62,10 @@ class World:
         operations = READS | ({} if self.drain is None else {"drain": DRAIN})
         catalog = {"grants": {"sign_up": 3, "billing_added": 2}}
         plans = {"payg": {"overage_minor": 2900}}
-        target = ProfileTarget(profile(operations, catalog={**catalog, "plans": plans}))
+        auth = {"operator": {"headers": {"X-Who": "operator"}}}
+        auth["customer"] = {"headers": {"X-Who": "customer"}}
+        told = profile(operations, catalog={**catalog, "plans": plans}, auth=auth)
+        target = ProfileTarget(told)
         redactor = Redactor()
         session = Session(
             target,
@@ -96,6 +99,10 @@ class World:
             "drain": {"settled": self.drain},
         }
         return self.wrong.get(kind) or answer(200, shown[kind])
+
+    def who_asked(self) -> set[str]:
+        """Give the roles in which it was asked."""
+        return {value for call in self.asked for name, value in call.headers if name == "X-Who"}
 
 
 class _Provider:
@@ -240,3 +247,14 @@ def test_a_state_that_cannot_be_read_is_unknown(
     """What the target does not show plainly is a doubt with its reason, never a breach."""
     told = _of(World(_right, wrong=wrong).judge(deadline_s=0.1), check)
     assert (told.kind, why in (told.reason or "")) == ("unknown", True)
+
+
+def test_a_closed_account_is_read_by_the_operator_alone() -> None:
+    """Its own credential opens nothing any more, and would only count as a wrong one."""
+    for acts, who in (((), "customer"), (("close_customer",), "operator")):
+        books = Books()
+        for act in acts:
+            books.tell(act)
+        world = World(lambda _, books=books: books)  # type: ignore[misc]  # bound now
+        world.judge()
+        assert world.who_asked() == {who}
