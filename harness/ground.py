@@ -119,6 +119,7 @@ class Ground:
     def judge(self) -> Judge:
         """Give a judge; what it reads is no part of the history."""
         reading = self.aside("judge")
+        reading.patient = False  # a key that spent its allowance is not the only one that reads
         deadline_s = self.target.profile.settle_deadline_s
         if self.caught:
             deadline_s = min(deadline_s, CAUGHT_DEADLINE_S)
