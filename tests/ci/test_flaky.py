@@ -93,6 +93,7 @@ def known(test: str, deadline: object) -> str:
         (made(ALL[0]), known(ALL[0], SOON), 1),
         (made(ALL[0]), known(ALL[0], PAST), 0),
     ],
+    ids=range(11),
 )
 def test_only_a_valid_excuse_lets_a_flaky_test_pass(
     first: TestResult, excuses: str | None, status: int, tmp_path: Path
@@ -115,6 +116,7 @@ def test_only_a_valid_excuse_lets_a_flaky_test_pass(
         (FLAKY, "[[quarantine]", "is no TOML"),
         (FLAKY, "", "is empty"),
     ],
+    ids=range(7),
 )
 def test_a_mistake_in_the_list_is_told_at_once(
     first: TestResult, excuses: str, words: str, tmp_path: Path
