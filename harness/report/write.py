@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.redact import Redactor
     from harness.report.results import RunResults
 
+_TITLE = re.compile(r"^\| ([^|]+?) \| ([^|]+?) \|$", re.MULTILINE)
 _HINT = "Give a folder that you may write to: --report DIR"
 _OWN = ("history*.jsonl", "report.html", "report.json", "junit.xml", "replay-*")
 
@@ -54,7 +56,10 @@ def prepare_file(path: Path) -> None:
 
 def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
     """Write page, JSON, JUnit and the ways to what was found, each whole or not at all."""
-    data = redactor.data(results.to_json()) | {"kill_matrix": _last_matrix()}
+    data = redactor.data(results.to_json()) | {
+        "kill_matrix": _last_matrix(),
+        "titles": requirement_titles(),
+    }
     for number, way in enumerate(data["reproductions"], start=1):
         for kind, text in (("json", way["story"]), ("sh", way["curl"]), ("py", way["python"])):
             if text:
@@ -71,6 +76,17 @@ def _last_matrix() -> dict[str, Any] | None:
         return summary(json.loads(text))
     except (OSError, ValueError, KeyError):
         return None
+
+
+def requirement_titles() -> dict[str, str]:
+    """Give what each requirement's id stands for, as `docs/REQUIREMENTS.md` has it."""
+    folder = fixtures_folder()
+    packaged = folder / "requirements.md"
+    path = packaged if packaged.is_file() else folder.parent / "docs" / "REQUIREMENTS.md"
+    try:
+        return dict(_TITLE.findall(path.read_text("utf-8")))
+    except OSError:
+        return {}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -130,6 +130,15 @@ def test_the_report_is_written_whole_and_without_secrets(tmp_path: Path) -> None
     assert all(HOSTILE not in path.read_text() for path in tmp_path.iterdir())
 
 
+def test_a_requirement_is_told_by_its_title(tmp_path: Path) -> None:
+    """A reader who knows no id reads what it stands for, and what the last gauntlet came to."""
+    prepare_folder(tmp_path)
+    write_report(run_of(), tmp_path, Redactor())
+    text = _Reader((tmp_path / "report.html").read_text("utf-8")).text
+    assert "Usage is never charged twice" in text
+    assert "mistakes found when they were last made on purpose" in text
+
+
 def test_an_earlier_report_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     """A folder that is used again keeps only what no run wrote."""
     for name in ("report.html", "junit.xml", "history-gw0.jsonl", "notes.txt"):
