@@ -24,8 +24,8 @@ from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
 from harness.partition import SHARE, Share, parse_partition, read_durations
 from harness.provider import SimulatorProvider
-from harness.report.results import finding_data
 from harness.replay.noted import NotedProvider
+from harness.report.results import finding_data
 from harness.running import running
 from harness.selection import kept
 from harness.session import Session
@@ -166,7 +166,8 @@ def clock(billing: Session, ground: Ground, simulator: SimulatorProvider) -> Ite
     if "advance_time" not in ground.target.operations:
         pytest.skip("the target does not map advance_time")
     yield Timeline(billing, simulator)
-    for record in [r for r in billing.records if r.operation == "subscribe"]:
+    asked = [r for r in billing.records if r.operation == "subscribe"]
+    for record in [r for r in asked if r.outcome.kind != "refused"]:
         billing.perform(
             "cancel_subscription",
             customer=next(c for c in billing.customers if c.id == record.customer),

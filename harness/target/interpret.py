@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.target.profile import Catalog, Items, Mapping, Profile, Refusal
 
 _SHOWN_BYTES = 160
+_MOMENTS = frozenset({"at", "cancel_at", "ends_at", "expires_at", "period_end"})
 
 
 class Mismatch(ValueError):
@@ -126,6 +128,8 @@ def _outputs(
     for output, value in found.items():
         if output.endswith("_minor") and value is not None:
             found[output] = _money(output, value, catalog, currency)
+        elif output in _MOMENTS and isinstance(value, str):
+            found[output] = _moment(value)
     if isinstance(found.get("currency"), str):
         found["currency"] = currency  # ISO 4217 writes capitals, Stripe small letters
     return found
@@ -136,6 +140,19 @@ def _money(output: str, value: object, catalog: Catalog, currency: str) -> int:
         return to_minor(value, catalog.money, currency)
     except NotMoney as error:
         raise Mismatch(f"expected {output!r} as {catalog.money}, but {error}") from None
+
+
+def _moment(text: str) -> int | str:
+    """Read a moment of RFC 3339 as Unix seconds; what has no zone is left as it is.
+
+    >>> _moment("2026-01-31T12:00:00Z"), _moment("2026-01-31 12:00")
+    (1769860800, '2026-01-31 12:00')
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if moment.tzinfo is None else int(moment.timestamp())
 
 
 def _found(source: str, body: object, reply: Reply) -> Any:

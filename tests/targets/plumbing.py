@@ -14,15 +14,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import stripe
+from starlette.datastructures import MutableHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _TIMEOUT_S = 5.0
 _LOOKS_EVERY_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _SOON_S = 2.0
 _log = logging.getLogger("target.worker")
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+_SAID = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS tasks (
@@ -58,12 +68,12 @@ def digest(key: str) -> str:
 
 
 def stripe_client(api_base: str, api_key: str) -> stripe.StripeClient:
-    """Give a client that tries once: what is tried again is the service's to decide."""
+    """Give a client that tries once more, under the same key, where Stripe was not reached."""
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},
         http_client=stripe.RequestsClient(timeout=_TIMEOUT_S),
-        max_network_retries=0,
+        max_network_retries=1,
     )
 
 
@@ -78,6 +88,38 @@ def stripe_said() -> Iterator[None]:
         raise Refusal(422, error.code or "not_possible", "That is not possible.") from error
     except stripe.StripeError as error:
         raise Doubt(over=(error.http_status or 0) >= 500) from error
+
+
+class Porch:
+    """Wraps an application: what holds for every answer, and for every request before it is read.
+
+    `refusal` answers a request that says in two ways where it ends: whoever forwards it may
+    disagree on where the next begins (RFC 9112, 6.3).
+    """
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[], Response]) -> None:
+        self._app = app
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=list(message["headers"]))
+                headers.update(_SAID)
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        if {name for name, _ in scope["headers"]} >= _LENGTHS:
+            refused = self._refusal()
+            refused.headers["Connection"] = "close"
+            await refused(scope, receive, sending)
+            return
+        await self._app(scope, receive, sending)
 
 
 class Store:

@@ -20,7 +20,7 @@ from tests.targets.loom.effects import EVENTS
 from tests.targets.loom.store import Store
 from tests.targets.loom.tiers import TIERS
 from tests.targets.loom.weaving import Weaving
-from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, Worker, digest
+from tests.targets.plumbing import NOT_FOUND, Doubt, Porch, Refusal, Worker, digest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -341,6 +341,9 @@ def build(loom: Loom) -> FastAPI:
             RequestValidationError: _on_nonsense,
             HTTPException: _on_http,
         },
+    )
+    app.add_middleware(
+        Porch, refusal=lambda: _problem(400, "two_lengths", "The request ends in two places.")
     )
     app.include_router(api)
     app.state.loom = loom

@@ -138,7 +138,8 @@ class Till:
                 {
                     "customer": customer,
                     "currency": CURRENCY,
-                    "auto_advance": True,
+                    # Else Stripe might finalise it while nothing is on it yet.
+                    "auto_advance": False,
                     "pending_invoice_items_behavior": "exclude",
                     "metadata": {"bill": bill["id"]},
                 },
@@ -148,7 +149,7 @@ class Till:
     def collect(self, invoice: str) -> None:
         """Finalise a draft, which Stripe then collects, and tries again where a card declines."""
         with stripe_said():
-            self._v1.invoices.finalize_invoice(invoice)
+            self._v1.invoices.finalize_invoice(invoice, {"auto_advance": True})
 
     def refund(self, charge: str, refund: Row) -> stripe.Refund:
         """Give money back, or find what an unheard answer gave back."""
