@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.operations import OPERATIONS, Operation
+from tools.security_checklist import checklist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,6 +89,7 @@ def _found(defect: dict[str, Any]) -> str:
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "operations": (ROOT / "docs" / "PROFILE.md", operations_table),
     "kill_matrix": (ROOT / "docs" / "GAUNTLET.md", kill_matrix),
+    "security_checklist": (ROOT / "docs" / "SECURITY_TESTING_CHECKLIST.md", checklist),
 }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LOOPBACK = "127.0.0.1"
+_LOOPBACK = str(IPv4Address(socket.INADDR_LOOPBACK))
 _READ_S = 0.5
 _BYTES_MAX = 4096
 _END_S = 5.0

@@ -84,7 +84,9 @@ def test_a_request_forges_no_line_of_the_log(billing: Session, log: LogWatch) ->
     )
 
 
-@pytest.mark.requirement("CWE-778", "CWE-223", "ASVS 5.0 V16.2.1", "ASVS 5.0 V16.2.2", "ASVS 5.0 V16.3.1")
+@pytest.mark.requirement(
+    "CWE-778", "CWE-223", "ASVS 5.0 V16.2.1", "ASVS 5.0 V16.2.2", "ASVS 5.0 V16.3.1"
+)
 @pytest.mark.requirement("ASVS 5.0 V16.3.2", "PCI DSS 10.2.1.4", "PCI DSS 10.2.2")
 def test_who_was_refused_can_be_found_in_the_log(billing: Session, log: LogWatch) -> None:
     """Whoever was refused is in the log by the id of the answer, with the time and its zone."""

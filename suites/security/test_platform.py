@@ -63,7 +63,9 @@ def _still_serves(billing: Session, tenant: Tenant, after: str) -> None:
 
 @pytest.mark.parametrize("kind", [each["kind"] for each in payloads("platform")["inside"]])
 @pytest.mark.requirement("API8:2023", "API9:2023", "CWE-538", "CWE-527", "CWE-215")
-@pytest.mark.requirement("ASVS 5.0 V13.4.1", "ASVS 5.0 V13.4.2", "ASVS 5.0 V13.4.5", "ASVS 5.0 V13.4.7")
+@pytest.mark.requirement(
+    "ASVS 5.0 V13.4.1", "ASVS 5.0 V13.4.2", "ASVS 5.0 V13.4.5", "ASVS 5.0 V13.4.7"
+)
 def test_nothing_of_the_inside_is_open_to_strangers(billing: Session, kind: str) -> None:
     """Sources, settings, copies, monitoring and documentation are closed, unless said public."""
     tenant = plain_tenant(billing)
