@@ -24,6 +24,7 @@ Group = Literal[
     "dunning",
     "observability",
     "contract",
+    "platform",
 ]
 
 INVARIANTS: Mapping[int, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy import text
+from sqlalchemy import select, text
+from starlette.datastructures import Headers
 
 from simulators.billing import logs, paging
 from simulators.billing.defects.catalogue import defect
-from simulators.billing.http import door, errors, once
+from simulators.billing.http import auth, card_data, door, errors, once
 from simulators.billing.http.door import Door
 from simulators.billing.identifiers import Vault
+from simulators.billing.storage.tables import ApiKey
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from simulators.billing import idempotency
     from simulators.billing.defects.overlay import Overlay
     from simulators.billing.paging import Listing
+    from simulators.billing.problems import Rejection
 
 log = structlog.get_logger("billing.http")
 
@@ -144,6 +148,93 @@ def secret_answers_kept_in_plain(overlay: Overlay) -> None:
         return found and replace(found, is_secret=False)
 
     genuine = overlay.replace(once, "asked", asked)
+
+
+@defect(
+    "card-data-kept-with-an-event",
+    "logging",
+    breaks=7,
+    found_by=("test_no_card_data_reaches_the_database",),
+)
+def card_data_kept_with_an_event(overlay: Overlay) -> None:
+    """Store an event as it came, with the card number that somebody wrote into a description."""
+    overlay.replace(card_data, "without_card_data", lambda value: value)
+
+
+@defect(
+    "request-id-echoed-whatever-it-is",
+    "logging",
+    breaks=7,
+    found_by=("test_no_answer_shows_card_data",),
+)
+def request_id_echoed_whatever_it_is(overlay: Overlay) -> None:
+    """Take a caller's request id over as it is, a card number too, into answers and logs."""
+
+    def request_id(scope: Scope) -> str:
+        told = Headers(scope=scope).get("x-request-id", "")
+        made: str = genuine(scope)
+        return told if told.isprintable() and told else made
+
+    genuine = overlay.replace(door, "_request_id", request_id)
+
+
+@defect(
+    "key-under-a-broken-hash",
+    "logging",
+    breaks=7,
+    found_by=("test_no_key_is_stored_under_a_broken_hash",),
+)
+def key_under_a_broken_hash(overlay: Overlay) -> None:
+    """Store API keys as their MD5, without a secret of the service's own."""
+
+    def digest(self: Vault, purpose: str, *parts: str | bytes) -> str:
+        hashed: str = genuine(self, purpose, *parts)
+        if purpose != "api key":
+            return hashed
+        return hashlib.md5(str(parts[0]).encode(), usedforsecurity=False).hexdigest()
+
+    genuine = overlay.replace(Vault, "digest", digest)
+
+
+@defect(
+    "refusals-not-logged",
+    "logging",
+    breaks=10,
+    found_by=("test_who_was_refused_can_be_found_in_the_log",),
+)
+def refusals_not_logged(overlay: Overlay) -> None:
+    """Log what went well, so that nobody sees who tries keys and ids."""
+
+    class _Quiet:
+        def info(self, event: str, **about: Any) -> None:
+            if about.get("status") not in {401, 403, 404}:
+                genuine.info(event, **about)
+
+        def error(self, event: str, **about: Any) -> None:
+            genuine.error(event, **about)
+
+    genuine = overlay.replace(door, "log", _Quiet())
+
+
+@defect(
+    "ended-key-told-from-none",
+    "logging",
+    breaks=6,
+    found_by=("test_a_key_that_was_good_is_refused_like_any_other",),
+)
+def ended_key_told_from_none(overlay: Overlay) -> None:
+    """Say in a 401 that the key was revoked, which tells that it was somebody's."""
+
+    def refused(request: Request, *, is_presented: bool) -> Rejection:
+        problem: Rejection = genuine(request, is_presented=is_presented)
+        core = auth.core_of(request)
+        digest = core.vault.digest("api key", request.headers.get("x-api-key", ""))
+        with core.database.read() as session:
+            if session.scalar(select(ApiKey).where(ApiKey.digest == digest)) is not None:
+                problem.detail = "This API key was revoked."
+        return problem
+
+    genuine = overlay.replace(auth, "refused_credential", refused)
 
 
 class _Pasted:

@@ -147,3 +147,52 @@ def refusal_without_retry_after(overlay: Overlay) -> None:
         return problem
 
     genuine = overlay.replace(Allowance, "refusal", refusal)
+
+
+@defect(
+    "window-begins-with-the-hour",
+    "limits",
+    breaks=9,
+    found_by=("test_a_windows_edge_doubles_no_allowance",),
+)
+def window_begins_with_the_hour(overlay: Overlay) -> None:
+    """Count by the full hour, so that two allowances lie on either side of its edge."""
+
+    def take(self: Limiter, policy: Policy, subject: str) -> Allowance:
+        hour = self._core.clock.now() // policy.window_s
+        found: Allowance = genuine(self, policy, f"{subject}:{hour}")
+        return found
+
+    genuine = overlay.replace(Limiter, "_take", take)
+
+
+@defect(
+    "remainder-that-never-falls",
+    "limits",
+    breaks=10,
+    found_by=("test_an_answer_tells_the_limit_that_is_enforced",),
+)
+def remainder_that_never_falls(overlay: Overlay) -> None:
+    """Tell in the headers what remained of the limit before anything was asked."""
+
+    def headers(self: Allowance) -> dict[str, str]:
+        told: dict[str, str] = genuine(replace(self, remaining=self.policy.limit))
+        return told
+
+    genuine = overlay.replace(Allowance, "headers", headers)
+
+
+@defect(
+    "forged-webhooks-without-a-limit",
+    "limits",
+    breaks=9,
+    found_by=("test_forged_webhooks_are_held_off_and_right_ones_are_not",),
+)
+def forged_webhooks_without_a_limit(overlay: Overlay) -> None:
+    """Let an address send as many forged events as it likes, each of which costs a hash."""
+
+    def webhook(self: Limiter, address: str, *, is_verified: bool) -> Allowance:
+        found: Allowance = genuine(self, address, is_verified=is_verified)
+        return replace(found, has_passed=True)
+
+    genuine = overlay.replace(Limiter, "webhook", webhook)

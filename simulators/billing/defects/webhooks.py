@@ -305,3 +305,19 @@ def _grant(core: Core, invoice_id: str, *, cause: str) -> None:
         )
         if not ledger.has_entry(session, invoice.customer_id, posting.source, cause):
             ledger.append(session, invoice.customer_id, posting, at=core.clock.now())
+
+
+@defect(
+    "signed-nonsense-answers-500",
+    "webhooks",
+    breaks=5,
+    found_by=("test_a_signed_event_of_another_shape_breaks_nothing",),
+)
+def signed_nonsense_answers_500(overlay: Overlay) -> None:
+    """Take whatever is signed for an event, and break over one without the usual fields."""
+
+    def event(body: bytes) -> dict[str, Any]:
+        found = json.loads(body)
+        return {**found, "id": found["data"]["object"]["id"] and found["id"]}
+
+    overlay.replace(webhooks, "_event", event)
