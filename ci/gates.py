@@ -36,6 +36,11 @@ class Gate:
     value: float | None = None
     threshold: float | None = None
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether it keeps the pipeline from passing."""
+        return self.status != "passed"
+
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
         return asdict(self)

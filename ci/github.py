@@ -201,5 +201,5 @@ def _property(text: str) -> str:
 def _output(
     merged: Mapping[str, Any], text: str, notes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    title = f"{merged['verdict']}: {merged['headline']}"[:255]
+    title = f"{merged['outcome']}: {merged['headline']}"[:255]
     return {"title": title, "summary": text, "annotations": list(notes)}

@@ -82,6 +82,12 @@ class Merged:
         return EXIT_UNKNOWN if doubtful else EXIT_VALID
 
     @property
+    def outcome(self) -> str:
+        """Say in a few words what the pipeline came to: a valid verdict alone is not enough."""
+        bad = [f"{gate.name} {gate.status}" for gate in self.gates if gate.is_bad]
+        return ", ".join([self.results.verdict, *bad])
+
+    @property
     def commit(self) -> str | None:
         """Which commit this is of."""
         return self.parts[0].report.partition.commit if self.parts else None
@@ -103,6 +109,7 @@ class Merged:
         measured = self.measured
         return self.results.to_json() | {
             "exit_status": self.exit_status,
+            "outcome": self.outcome,
             "commit": self.commit,
             "branch": self.branch,
             "gates": [gate.to_json() for gate in self.gates],
@@ -222,7 +229,10 @@ def _write(merged: Merged, out: Path) -> None:
     text = json.dumps(data, indent=2, default=str)
     write_history(merged.parts, out / HISTORY)
     write_whole(out / "report.json", text + "\n")
-    write_whole(out / "report.html", page(json.loads(text)))
+    shown = json.loads(text)
+    # Beside the verdict, where a reader looks first.
+    shown["doubts"] += [f"{g.name} {g.status}: {g.reason}" for g in merged.gates if g.is_bad]
+    write_whole(out / "report.html", page(shown))
     write_whole(out / "junit.xml", junit(data))
 
 

@@ -12,7 +12,7 @@ MARKER = "<!-- billing-harness -->"
 # GitHub takes 65,536 characters in a comment and 1 MiB in a job's summary.
 CHARS_MAX = 60_000
 _SHOWN = 20
-_SIGNS = {"valid": "✅", "invalid": "❌", "unknown": "❔", "passed": "✅", "missed": "❌"}
+_SIGNS = {"passed": "✅", "missed": "❌", "unknown": "❔"}
 _CELL = re.compile(r"[|\r\n]+")
 
 
@@ -25,8 +25,8 @@ def summary(merged: Mapping[str, Any]) -> str:
 
 
 def _parts(merged: Mapping[str, Any]) -> Iterator[str]:
-    verdict = merged["verdict"]
-    yield f"{MARKER}\n## {_SIGNS[verdict]} Billing: {verdict}\n\n{safe(merged['headline'])}\n"
+    sign = {0: "✅", 2: "❔"}.get(merged["exit_status"], "❌")
+    yield f"{MARKER}\n## {sign} Billing: {safe(merged['outcome'])}\n\n{safe(merged['headline'])}\n"
     yield from _list("What is wrong", [f["message"] for f in merged["findings"]])
     yield from _list("Why it proves nothing", merged["doubts"])
     yield from _table(

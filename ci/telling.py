@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ci.merge import Merged
 
 _SHOWN = 12
+_COLOUR = {"invalid": "invalid", "valid": "unknown", "unknown": "unknown"}
 _GATE = {
     "passed": ("✓", "green"),
     "missed": ("✗", "red"),
@@ -24,8 +25,9 @@ _GATE = {
 def tell(merged: Merged, out: Path) -> None:
     """Print verdict, doubts, gates, and what is worth knowing of tests."""
     results = merged.results
-    verdict = results.verdict
-    output.print(Text.assemble((verdict.upper(), COLOURS[verdict]), "  ", results.headline()))
+    # A gate that was not passed must not stand under a green word.
+    colour = COLOURS["valid"] if merged.exit_status == 0 else COLOURS[_COLOUR[results.verdict]]
+    output.print(Text.assemble((merged.outcome.upper(), colour), "  ", results.headline()))
     _lines("  ✗ ", "red", [f["message"] for f in results.findings])
     _lines("  ? ", "yellow", results.doubts)
     for gate in merged.gates:
