@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ci.part import REPORT
 from harness.partition import provenance
 from harness.stack.process import Child, describe_status
 
@@ -107,6 +108,8 @@ class Runner:
             trouble = self._wait(child)
         finally:
             child.stop()
+        if trouble is None and not (folder / REPORT).is_file():
+            trouble = f"it left no report: {child.log_tail(3)}"
         return Job(name, folder, time.monotonic() - began, trouble)
 
     def _options(self) -> tuple[str, ...]:

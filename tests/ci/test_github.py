@@ -102,7 +102,12 @@ def serving(fake: Fake) -> Iterator[str]:
 def github(fake: Fake, **more: Any) -> Iterator[GitHub]:
     """Give a client of a fake."""
     with serving(fake) as url:
-        place = {"commit": "c0ffee", "pull_request": 3, "api": url, "token": TOKEN} | more
+        place: dict[str, Any] = {
+            "commit": "c0ffee",
+            "pull_request": 3,
+            "api": url,
+            "token": TOKEN,
+        } | more
         with contextlib.closing(GitHub(Place("acme/billing", **place))) as client:
             yield client
 
