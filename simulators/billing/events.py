@@ -70,7 +70,7 @@ def _flushed(session: Session, _: object) -> None:
             touched[row] = None if row in session.new else _was(row)
 
 
-@event.listens_for(Session, "before_commit")
+@event.listens_for(Session, "before_commit", insert=True)  # before a failpoint gets to act
 def _before_commit(session: Session) -> None:
     if _listener(session) is None:
         return

@@ -37,6 +37,7 @@ _WRITER = "billing_writer"
 _UNSYNCED = "billing_unsynced"
 _READER = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _FILE = "billing_file"
+_PLACE = "billing_place"
 
 
 class DatabaseGoneError(SQLAlchemyError):
@@ -85,9 +86,7 @@ class Database:
                         select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0)))
                     )
             yield session
-            if name:
-                session.flush()
-                failpoints.hit(f"{name}.before_commit")
+            session.info[_PLACE] = name
         if name:
             failpoints.hit(f"{name}.after_commit")
 
@@ -99,6 +98,14 @@ class Database:
     def dispose(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+
+@event.listens_for(Session, "before_commit")
+def _pass_place(session: Session) -> None:
+    """Pass the failpoint of a transaction, at the very end: all that a commit sets off has run."""
+    if name := session.info.pop(_PLACE, None):
+        session.flush()
+        failpoints.hit(f"{name}.before_commit")
 
 
 class _Turn:
