@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 # Every gauntlet meets them, too; those of money are shown every day.
 pytestmark = pytest.mark.nightly
 CARD = "4242 4242 4242 4242"
+CARD_NUMBER = "4242424242424242"
 CODE = "0737"
 
 
@@ -128,3 +130,57 @@ def test_line_breaks_in_the_log(both: Both) -> None:
         return "forged line" in shop.stderr.getvalue().splitlines()
 
     assert both("line-breaks-in-the-log", story) == (False, True)
+
+
+def test_card_data_kept_with_an_event(both: Both) -> None:
+    """An event is stored without the card number in it, or with it."""
+
+    def story(shop: Shop) -> bool:
+        about = {"id": "cus_x", "object": "customer", "description": f"paid by {CARD_NUMBER}"}
+        event = {"id": f"evt_{time.monotonic_ns()}", "type": "customer.updated"}
+        assert shop.deliver({**event, "data": {"object": about}}).status_code == 200
+        return is_stored(shop, CARD_NUMBER)
+
+    assert both("card-data-kept-with-an-event", story) == (False, True)
+
+
+def test_request_id_echoed_whatever_it_is(both: Both) -> None:
+    """A card number is no request id, or is."""
+
+    def story(shop: Shop) -> bool:
+        reply = shop.client().get("/health", headers={"X-Request-Id": CARD_NUMBER})
+        return bool(reply.headers["X-Request-Id"] == CARD_NUMBER)
+
+    assert both("request-id-echoed-whatever-it-is", story) == (False, True)
+
+
+def test_key_under_a_broken_hash(both: Both) -> None:
+    """A key's hash has 256 bits, or 128."""
+
+    def story(shop: Shop) -> int:
+        return len(shop.core.vault.digest("api key", shop.tenant().http.headers["X-API-Key"]))
+
+    assert both("key-under-a-broken-hash", story) == (64, 32)
+
+
+def test_refusals_not_logged(both: Both) -> None:
+    """A refused request is in the log, or is not."""
+
+    def story(shop: Shop) -> bool:
+        shop.client().get("/api/v1/customers/x", headers={"X-Request-Id": "looked-for-1"})
+        return "looked-for-1" in shop.stderr.getvalue()
+
+    assert both("refusals-not-logged", story) == (True, False)
+
+
+def test_ended_key_told_from_none(both: Both) -> None:
+    """A key that was revoked is refused like any other, or told apart."""
+
+    def story(shop: Shop) -> bool:
+        tenant = shop.tenant()
+        made = tenant.post("/api/v1/api-keys").json()
+        tenant.http.delete(f"/api/v1/api-keys/{made['key_id']}").raise_for_status()
+        replies = [shop.client(key).get(tenant.path).json() for key in (made["api_key"], "bk_x")]
+        return bool(replies[0]["detail"] != replies[1]["detail"])
+
+    assert both("ended-key-told-from-none", story) == (False, True)

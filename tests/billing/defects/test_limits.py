@@ -91,3 +91,37 @@ def test_refusal_without_retry_after(both: Both) -> None:
 
     found = both("refusal-without-retry-after", story, limit_requests=1)
     assert found == ((429, True), (429, False))
+
+
+def test_window_begins_with_the_hour(both: Both) -> None:
+    """The limit still holds after the full hour, or begins anew."""
+
+    def story(shop: Shop) -> int:
+        tenant = shop.tenant()
+        shop.pass_time(2 * 3600 - shop.core.clock.now() % 3600 - 60)
+        assert tenant.http.get(tenant.path).status_code == 200
+        shop.pass_time(120)
+        return tenant.http.get(tenant.path).status_code
+
+    assert both("window-begins-with-the-hour", story, limit_requests=1) == (429, 200)
+
+
+def test_remainder_that_never_falls(both: Both) -> None:
+    """What remains falls with each request, or never."""
+
+    def story(shop: Shop) -> int:
+        tenant = shop.tenant()
+        return int(tenant.http.get(tenant.path).headers["X-RateLimit-Remaining"])
+
+    assert both("remainder-that-never-falls", story) == (499, 500)
+
+
+def test_forged_webhooks_without_a_limit(both: Both) -> None:
+    """Forged events end with a 429, or never do."""
+
+    def story(shop: Shop) -> int:
+        replies = [shop.deliver({}, header="t=1,v1=00") for _ in range(3)]
+        return replies[-1].status_code
+
+    found = both("forged-webhooks-without-a-limit", story, limit_unverified_webhooks=2)
+    assert found == (429, 400)

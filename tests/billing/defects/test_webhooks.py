@@ -198,3 +198,12 @@ def test_unknown_event_type_answers_500(both: Both) -> None:
         return verdict(shop, "signed"), verdict(shop, "signed", known)
 
     assert both("unknown-event-type-answers-500", story) == ((200, 200), (500, 200))
+
+
+def test_signed_nonsense_answers_500(both: Both) -> None:
+    """A signed event without an object is refused, or breaks the service."""
+
+    def story(shop: Shop) -> int:
+        return shop.deliver({"id": "evt_x", "type": "x", "data": None}).status_code
+
+    assert both("signed-nonsense-answers-500", story) == (400, 500)
