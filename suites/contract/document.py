@@ -48,8 +48,8 @@ def document_of(profile: Profile) -> dict[str, Any]:
     not known, and neither is whether it keeps it.
     """
     assert profile.contract is not None, "whoever asks has looked"
-    source = profile.contract.openapi
-    if source.startswith("/"):
+    source = profile.contract.openapi.removeprefix("file:")
+    if profile.contract.openapi.startswith("/"):
         source = profile.target.base_url.rstrip("/") + source
     try:
         document = read_document(source, profile.target.timeout_s).data
