@@ -15,6 +15,7 @@ from harness.target.draft.sections import (
     currency_of,
     money_of,
     plans_of,
+    ready_of,
     schemes_of,
     target_name,
     target_of,
@@ -75,7 +76,7 @@ def draft_profile(document: Document, source: str) -> Draft:
     lines = [
         *_head(document, source, len(matches) + bool(hook), len(empty)),
         *table("target", target, asked),
-        *_start(),
+        *_start(ready_of(among)),
         *_auth(who),
         *(line for name, made in sketches.items() for line in _operation(name, made)),
         *_facts(catalog, told, plans_of(matches)),
@@ -131,10 +132,22 @@ def _head(document: Document, source: str, mapped: int, empty: int) -> Iterator[
     yield ""
 
 
-def _start() -> Iterator[str]:
-    yield "# ? Shall the harness start the API itself, beside a Stripe simulator? Then also:"
-    yield '# start = { command = "my-api --port ${PORT}", ready = "/health" }'
-    yield '# base_url = "http://127.0.0.1:${PORT}"'
+def _start(ready: str) -> Iterator[str]:
+    yield "# ? Shall the harness start the API itself, beside a Stripe simulator? Then base_url is"
+    yield '#   "http://127.0.0.1:${PORT}", and secret_env below "STACK_WEBHOOK_SECRET".'
+    yield "# [target.start]"
+    yield '# command = "my-api --port ${PORT}"'
+    yield f"# {_line('ready', ready)}"
+    yield "# [target.start.env]   # what the API calls the things that it is given"
+    yield '# STRIPE_API_BASE = "${STACK_STRIPE_URL}"'
+    yield '# STRIPE_API_KEY = "${STACK_STRIPE_API_KEY}"'
+    yield '# WEBHOOK_SECRET = "${STACK_WEBHOOK_SECRET}"'
+    yield '# OPERATOR_KEY = "${STACK_OPERATOR_KEY}"'
+
+
+def _line(key: str, value: Any) -> str:
+    """Give one key and its value."""
+    return list(table("", {key: value}))[1]
 
 
 def _auth(who: Identities) -> Iterator[str]:
@@ -175,6 +188,8 @@ def _facts(
     yield "# ? Below how many units is a customer warned? Must he consent to be charged?"
     yield "# low_credit_threshold = 3"
     yield "# consent_required = true"
+    yield "# ? Is usage beyond those units charged at once, or with each period's invoice?"
+    yield '# usage_billed = "with_invoice"'
     yield ""
     yield "# ? What does each plan cost, in the currency's smallest unit? `role` is its part in"
     yield "#   the stories: trial (free), payg (pays by use) or pro (pays by the month)."
@@ -201,8 +216,7 @@ def _webhooks(hook: Endpoint | None, name: str) -> Iterator[str]:
     if hook is None:
         yield "# ? Where does the API receive Stripe's events, and which variable holds the secret?"
     yield f"{prefix}[webhooks]"
-    path = {"path": hook.path if hook else "/webhooks/stripe"}
-    yield prefix + list(table("", path))[1]
+    yield prefix + _line("path", hook.path if hook else "/webhooks/stripe")
     yield f'{prefix}secret_env = "{_prefix(name)}_WEBHOOK_SECRET"'
 
 

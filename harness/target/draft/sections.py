@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.target.draft.endpoints import Endpoint, Field
     from harness.target.draft.matching import Match
 
+_READY = all_of("health healthz ready readyz live livez ping status")
 _AMOUNTS = all_of("amount price charged cost total fee")
 Question = tuple[str, str]
 _LOCAL = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - where a document may point
@@ -278,3 +279,10 @@ def plans_of(matches: Mapping[str, Match]) -> list[str]:
         for choice in bound.field.choices
     ]
     return list(dict.fromkeys(found))
+
+
+def ready_of(among: Iterable[Endpoint]) -> str:
+    """Give the path that answers once the API serves, as far as it is named so."""
+    paths = [each.path for each in among if each.method == "GET" and "{" not in each.path]
+    named = [path for path in paths if set(words(path)[-1:]) & _READY]
+    return min(named, key=len, default="/health")
