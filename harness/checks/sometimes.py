@@ -97,12 +97,13 @@ _SITUATIONS: tuple[tuple[str, str, Callable[[Record], bool]], ...] = (
 
 def _pairs(history: Sequence[Record]) -> tuple[Sometimes, ...]:
     """Count what only two operations show together."""
-    again: dict[tuple[str | None, Any], int] = {}
+    again: dict[tuple[str | None, str], int] = {}
     at_once = 0
     ends: dict[str, float] = {}
     for record in sorted(history, key=lambda record: record.began_at):
         if record.operation == "record_usage":
-            told = (record.customer, record.inputs.get("usage_id"))
+            # A test may tell anything as an id, a list too.
+            told = (record.customer, repr(record.inputs.get("usage_id")))
             again[told] = again.get(told, 0) + 1
         acts = record.operation in OPERATIONS and not OPERATIONS[record.operation].reads
         if acts and record.customer:
