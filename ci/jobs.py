@@ -7,6 +7,7 @@ the command.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +84,11 @@ class Runner:
                     lambda index: self._run(f"{index}-of-{total}", f"{index}/{total}"),
                     range(1, total + 1),
                 )
+            except KeyboardInterrupt:
+                # Ending takes moments, is bounded, and must not be cut off.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
+                raise
             finally:
                 self.stop()
 
