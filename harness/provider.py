@@ -164,7 +164,7 @@ class SimulatorProvider:
         """Lose every delivery about a customer inside: the test delivers its events itself."""
         url = f"{self._url}/simulator/faults"
         with _understood(self._url):
-            made = _ask("POST", url, json={"kind": "drop", "customer": customer})
+            made = _ask("POST", url, json={"kind": "drop", "customer": customer, "count": 1000})
         try:
             yield
         finally:
