@@ -8,12 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import billing_service, stripe_simulator, webhook_signatures
+from benchmarks import billing_service, stripe_simulator, suites, webhook_signatures
 
 BENCHMARKS = {
     "billing_slow_stripe": billing_service.measure_slow_stripe,
     "billing_speeds": billing_service.measure_speeds,
     "stripe_simulator": stripe_simulator.measure,
+    "suites": suites.measure,
     "webhook_signatures": webhook_signatures.measure,
 }
 
