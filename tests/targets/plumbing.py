@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
+import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,13 @@ CREATE TABLE IF NOT EXISTS tasks (
 """
 
 
+# The official verifier also stumbles over bodies and headers that are not text, and non-events.
+UNREADABLE = (
+    *(stripe.SignatureVerificationError, ValueError, TypeError),
+    *(LookupError, AttributeError, RecursionError),
+)
+
+
 class Refusal(Exception):
     """The service says no: an HTTP status, a stable code, and a sentence for whoever reads it."""
 
@@ -60,6 +68,11 @@ class Doubt(Exception):
 
 
 NOT_FOUND = Refusal(404, "not_found", "There is nothing of that id.")
+
+
+def email_of(text: str) -> str:
+    """Give an e-mail address as it is compared: in small letters, and composed in one way."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def digest(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -15,16 +16,17 @@ from tests.targets.brook.desk import Brook
 from tests.targets.brook.till import Till
 from tests.targets.plumbing import Worker
 
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
-def main() -> None:
-    """Serve on a loopback port until told to end."""
-    parser = argparse.ArgumentParser(prog="brook", description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
+
+def assemble() -> Starlette:
+    """Put Brook together out of the environment; raises `SystemExit` where something is missing."""
     needed = ("STRIPE_API_BASE", "STRIPE_API_KEY", "WEBHOOK_SECRET", "OPERATOR_KEY")
     given = {name: os.environ.get(f"BROOK_{name}", "") for name in needed}
     if missing := [f"BROOK_{name}" for name, value in given.items() if not value]:
-        parser.error(f"set {', '.join(missing)} in the environment")
+        raise SystemExit(f"set {', '.join(missing)} in the environment")
     books = Books(os.environ.get("BROOK_DATABASE", ":memory:"))
     bank = Bank(given["STRIPE_API_BASE"], given["STRIPE_API_KEY"])
     till = Till(books, bank)
@@ -37,8 +39,13 @@ def main() -> None:
         "usage": counter.use_again,
     }
     keys = {"operator_key": given["OPERATOR_KEY"], "webhook_secret": given["WEBHOOK_SECRET"]}
+    return build(Brook(books, counter, till, Worker(books, does), **keys))
+
+
+def serve(app: ASGIApp, port: int) -> None:
+    """Serve on a loopback port until told to end."""
     uvicorn.run(
-        build(Brook(books, counter, till, Worker(books, does), **keys)),
+        app,
         host="127.0.0.1",
         port=port,
         log_level="warning",
@@ -48,4 +55,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="brook", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    serve(assemble(), parser.parse_args().port)

@@ -120,7 +120,8 @@ def problem(refusal: Refusal) -> JSONResponse:
         "status": refusal.status,
         "detail": refusal.detail,
     }
-    return JSONResponse(told, refusal.status, media_type="application/problem+json")
+    headers = {"WWW-Authenticate": "Token"} if refusal.status == 401 else None
+    return JSONResponse(told, refusal.status, headers, media_type="application/problem+json")
 
 
 def page(visit: Visit, table: str, show: Callable[[Row], dict[str, Any]]) -> JSONResponse:
@@ -147,7 +148,7 @@ def _answer(
     brook: Brook = request.app.state.brook
     try:
         own = _known(brook, request, role)
-        fields = {**request.query_params, **_fields(body)}
+        fields = {**request.query_params, **_fields(request, body)}
         key = request.headers.get("Idempotency-Key", "")
         visit = Visit(brook, own, request.path_params, fields, key)
         if key and request.method == "POST":
@@ -171,9 +172,11 @@ def _known(brook: Brook, request: Request, role: str) -> Row | None:
     return own
 
 
-def _fields(body: bytes) -> dict[str, Any]:
+def _fields(request: Request, body: bytes) -> dict[str, Any]:
     if not body:
         return {}
+    if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+        raise Refusal(415, "json-expected", "The body has to be JSON.")
     try:
         fields = json.loads(body, parse_float=Decimal)
     except (ValueError, RecursionError):

@@ -69,10 +69,10 @@ class Till:
             db.execute(brought, (drops, customer, cause))
             settle_debt(db, customer, f"owed, from {cause}", at)
 
-    def refund(self, number: int, amount: int | None, key: str) -> str:
+    def refund(self, charge: str, amount: int | None, key: str) -> str:
         """Give a payment back, in whole or in part; give the refund's id."""
         with self._books.in_order:
-            payment = self._books.one("SELECT * FROM payments WHERE number = ?", number)
+            payment = self._books.one("SELECT * FROM payments WHERE id = ?", charge)
             if not payment or payment["amount"] < 0:
                 raise NOT_FOUND
             if amount is not None and amount <= 0:

@@ -131,10 +131,10 @@ class Accounts:
             if workspace and dispute.balance_transactions:
                 self._pay(workspace, dispute, -dispute.amount, str(dispute.charge))
 
-    def refund(self, number: int, amount: int | None, reference: str) -> str:
+    def refund(self, charge: str, amount: int | None, reference: str) -> str:
         """Give a payment back, in whole or in part, once for each reference; give Stripe's id."""
         with self._store.in_order:
-            payment = self._store.one("SELECT * FROM payments WHERE number = ?", number)
+            payment = self._store.one("SELECT * FROM payments WHERE id = ?", charge)
             if not payment or payment["amount"] < 0:
                 raise NOT_FOUND
             refund = self._begun_refund(payment, amount, reference)
