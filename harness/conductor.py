@@ -70,7 +70,7 @@ class Conductor:
         self._first: dict[str, dict[str, Any]] | None = None  # while bad tests are run again
         self._again: dict[str, dict[str, Any]] = {}
         self._seeded: dict[str, list[str]] | None = None
-        self._collected: dict[str, None] = {}  # in the order in which a reader expects them
+        self._collected: dict[str, None] = {}
         self._began = time.time()
         self._undo = contextlib.ExitStack()
         self._up = Running()
@@ -259,9 +259,13 @@ class Conductor:
         }
 
     def _in_order(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give what tests told in the order of the suites, however workers shared them."""
+        """Give what tests told in the order of the suites, whatever order they ran in."""
         places = {test: place for place, test in enumerate(self._collected)}
-        return sorted(self._tests.items(), key=lambda pair: places.get(pair[0], len(places)))
+        last = len(places)
+        return sorted(
+            self._tests.items(),
+            key=lambda pair: (pair[1].get("place", last), places.get(pair[0], last)),
+        )
 
     def _broken_off(self) -> Iterator[str]:
         """Say what ended before its time; nothing that never ran is ever green."""

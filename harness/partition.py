@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import SettingsError
+from harness.order import as_written, moves_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -175,7 +176,7 @@ class Share:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Leave the other shares' tests out, once all that was not asked for is out."""
-        self.selection = tuple(item.nodeid for item in items)
+        self.selection = tuple(item.nodeid for item in as_written(items))
         costs = {item.nodeid: self._cost(item) for item in items}
         own = set(shares(costs, self._partition.total)[self._partition.index - 1])
         others = [item for item in items if item.nodeid not in own]
@@ -192,8 +193,7 @@ class Share:
     def _cost(self, item: pytest.Item) -> float | None:
         """Give what a test costs its share: one that runs alone keeps every worker waiting."""
         cost = self._durations.tests.get(item.nodeid)
-        alone = "clock" in getattr(item, "fixturenames", ())
-        return cost * self._workers if cost is not None and alone else cost
+        return cost * self._workers if cost is not None and moves_time(item) else cost
 
 
 def digest(lines: Sequence[str] | Any) -> str:

@@ -22,6 +22,7 @@ from harness.errors import HarnessError, Unknown
 from harness.ground import Ground, Plan
 from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
+from harness.order import PLACE, arrange
 from harness.partition import SHARE, Share, parse_partition, read_durations
 from harness.provider import SimulatorProvider
 from harness.replay.noted import NotedProvider
@@ -92,11 +93,12 @@ def _share(config: pytest.Config) -> Share:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what was not asked for; move time while few live through it.
+    """Leave out what was not asked for, and put the rest into the order that the seed draws.
 
     What takes long is only run where `-m` speaks of it.
     """
-    items.sort(key=lambda item: "clock" not in getattr(item, "fixturenames", ()))
+    plan = config.stash.get(PLAN, None)
+    arrange(items, plan.seed if plan else config.getoption("--harness-seed"))
     nightly = "nightly" in config.getoption("markexpr", "")
     smoke, groups = config.getoption("--harness-smoke"), config.getoption("--harness-group")
     out = [
@@ -281,6 +283,7 @@ def _told(
     result, reason = _result(call, report)
     bad = result in {"failed", "unknown"}
     return {
+        "place": item.stash.get(PLACE, 0),
         "title": _sentence(item),
         "suite": _suite(item),
         "requirements": _requirements(item),
