@@ -10,7 +10,7 @@ from harness.errors import Unknown
 from harness.operations import OPERATIONS
 from harness.target.wire import Reply
 from suites.contract.guests import Guests
-from suites.e2e.steps import add_card, settle, use, used_up
+from suites.e2e.steps import add_card, settle, told, use, used_up
 from suites.security.tenants import STATE, Tenant, attempt, ids_in, inputs_for, settled_tenant
 
 if TYPE_CHECKING:
@@ -200,11 +200,14 @@ def test_a_charge_is_listed_with_the_amount_that_was_told(billing: Session) -> N
     """What the answer to a usage says it cost is what the list of payments shows, once."""
     customer = used_up(billing)
     (used,) = use(billing, customer)
-    told = used.get("charged_minor")
-    if told is None:
+    cost = used.get("charged_minor")
+    if cost is None:
         pytest.skip("the target does not tell what a usage cost")
     listed = [p["amount_minor"] for p in billing.ok("list_payments", customer=customer)["items"]]
-    assert listed == [told], f"a usage was told to cost {told}, and the payments show {listed}"
+    assert listed == [cost], (
+        f"a usage was told to cost {told([cost], billing)},"
+        f" and the payments show {told(listed, billing)}"
+    )
 
 
 @pytest.mark.smoke
