@@ -23,6 +23,7 @@ from harness.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from harness.session import Customer
     from harness.target.protocol import Target
 
 SILENT_MAX = 5
@@ -80,6 +81,7 @@ class Ground:
         self._answered_at = time.monotonic()
         self._probed_at = 0.0
         self.last_accepted = "none"
+        self.own_customer: Customer | None = None
         self.caught = False
 
     @classmethod
