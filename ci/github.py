@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,16 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where on GitHub this run is: repository, commit, pull request; and who speaks."""
+    """Where on GitHub this run is: repository, commit, pull request; and who speaks.
+
+    `head` is `owner:branch` of a run that is told of afterwards: GitHub names no pull request of a
+    fork's, so that one is looked for.
+    """
 
     repository: str
     commit: str | None = None
     pull_request: int | None = None
+    head: str | None = None
     api: str = "https://api.github.com"
     token: str | None = field(default=None, repr=False)
 
@@ -57,13 +63,15 @@ def place_of(environment: Mapping[str, str], pull_request: int | None = None) ->
             hint="Use `ci summary --out FILE` elsewhere.",
         )
     event = _event(environment.get("GITHUB_EVENT_PATH"))
-    request = event.get("pull_request") or {}
+    request, run = event.get("pull_request") or {}, event.get("workflow_run") or {}
     # A pull request's own commit: the one that GITHUB_SHA names is a merge that nobody sees.
-    commit = (request.get("head") or {}).get("sha") or environment.get("GITHUB_SHA")
+    own = (request.get("head") or {}).get("sha") or run.get("head_sha")
+    owner = ((run.get("head_repository") or {}).get("owner") or {}).get("login")
     return Place(
         repository,
-        commit,
+        own or environment.get("GITHUB_SHA"),
         pull_request or request.get("number"),
+        f"{owner}:{run.get('head_branch')}" if owner else None,
         environment.get("GITHUB_API_URL", "https://api.github.com").rstrip("/"),
         environment.get("GITHUB_TOKEN") or None,
     )
@@ -101,7 +109,7 @@ class GitHub:
 
     def comment(self, text: str) -> str:
         """Write the one comment on the pull request, or write it anew; give its address."""
-        number = self.place.pull_request
+        number = self.place.pull_request or self._found()
         if number is None:
             raise NotAllowed("this run is of no pull request")
         body = {"body": text}
@@ -133,6 +141,17 @@ class GitHub:
             output = {"output": _output(merged, text, first)}
             self._ask("PATCH", f"/check-runs/{made['id']}", output)
         return str(made.get("html_url"))
+
+    def _found(self) -> int | None:
+        """Look for the open pull request of this very commit."""
+        if self.place.head is None:
+            return None
+        query = urllib.parse.urlencode({"head": self.place.head, "state": "open"})
+        for request in self._ask("GET", f"/pulls?{query}"):
+            if request["head"]["sha"] == self.place.commit:
+                number: int = request["number"]
+                return number
+        return None
 
     def _comments(self, number: int) -> Iterator[dict[str, Any]]:
         for page in range(1, _PAGES_MAX + 1):

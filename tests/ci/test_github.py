@@ -48,6 +48,9 @@ class Fake:
             return 401, {}
         if method != "GET" and not self.allowed:
             return 403, {"message": "Resource not accessible by integration"}
+        if "/pulls?" in path:
+            found = {"number": 3, "head": {"sha": "c0ffee"}}
+            return 200, [found] if "head=fork%3Atopic" in path else []
         if "check-runs" in path:
             notes = body["output"]["annotations"]
             if len(notes) > 50:
@@ -121,6 +124,26 @@ def test_a_pull_request_has_one_comment_updated_in_place() -> None:
     own = [comment for comment in fake.comments if comment["body"].startswith(MARKER)]
     assert [comment["body"] for comment in own] == [f"{MARKER}\nsecond"]
     assert len(fake.comments) == 120
+
+
+def test_a_forks_pull_request_is_found_by_its_branch(tmp_path: Path) -> None:
+    """Told of afterwards, a fork's run names no pull request: the open one of its commit counts."""
+    event = tmp_path / "event.json"
+    run = {"head_sha": "c0ffee", "head_branch": "topic",
+           "head_repository": {"owner": {"login": "fork"}}}  # fmt: skip
+    event.write_text(json.dumps({"workflow_run": run}))
+    variables = {"GITHUB_REPOSITORY": "acme/billing", "GITHUB_EVENT_PATH": str(event)}
+    place = place_of(variables)
+    assert (place.commit, place.head) == ("c0ffee", "fork:topic")
+    fake = Fake()
+    with github(fake, pull_request=None, head=place.head) as client:
+        client.comment(f"{MARKER}\nfrom afar")
+    assert fake.comments[-1]["body"] == f"{MARKER}\nfrom afar"
+    with (
+        github(fake, pull_request=None, head=place.head, commit="older") as client,
+        pytest.raises(NotAllowed, match="no pull request"),
+    ):
+        client.comment(f"{MARKER}\nlate")
 
 
 def report(tmp_path: Path, count: int, reason: str = "2900 too much") -> dict[str, Any]:
