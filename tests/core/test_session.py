@@ -16,6 +16,7 @@ from harness.target.wire import NoReply, Reply
 from tests.core.making import CREATE, SUBSCRIBE, TIMEOUT, answer, profile
 
 if TYPE_CHECKING:
+    from harness.target.protocol import Outcome
     from harness.target.wire import Call
 
 MADE = answer(201, {"id": "c1", "api_key": "key-of-a-customer"})
@@ -38,20 +39,20 @@ CUSTOMER = Customer("c9", "credential-of-nine", None)
 class Scene:
     """A session over a script of replies; `calls` are what it sent, `waits` how it paused."""
 
-    def __init__(self, *script: Reply | NoReply | Exception) -> None:
+    def __init__(
+        self, *script: Reply | NoReply | Exception, sections: dict[str, Any] | None = None
+    ) -> None:
         self.calls: list[Call] = []
         self.waits: list[float] = []
         self.file = io.StringIO()
         self._script = list(script)
         auth = {"customer": {"headers": {"X-Acme-Token": "{credential}"}}}
-        sections: dict[str, Any] = {
-            "auth": auth,
-            "target": {"idempotency_header": "Idempotency-Key", "refusal_code": "code"},
-        }
+        target = {"idempotency_header": "Idempotency-Key", "refusal_code": "code"}
+        target |= (sections or {}).get("target", {})
         redactor = Redactor()
         self.history = History(self.file, redactor)
         self.session = Session(
-            ProfileTarget(profile(OPERATIONS, **sections)),
+            ProfileTarget(profile(OPERATIONS, auth=auth, target=target)),
             self._send,
             self.history,
             redactor,
@@ -98,12 +99,86 @@ def test_a_read_that_was_answered_is_not_tried_again() -> None:
     assert len(scene.calls) == 1
 
 
-@pytest.mark.parametrize("sent", [True, False])
-def test_writes_are_never_tried_again(sent: bool) -> None:  # noqa: FBT001 - pytest hands it over
-    """A write may have happened: trying it again is for the test to decide."""
-    scene = Scene(NoReply("timeout", sent=sent))
-    outcome = scene.session.perform("subscribe", customer=CUSTOMER, plan="p", quantity=1)
-    assert (outcome.kind, len(scene.calls), scene.waits) == ("unknown", 1, [])
+RESET = NoReply("reset", sent=True)
+GONE = NoReply("unreachable", sent=False)
+LIMITED = answer(429, {"code": "rate_limited"}, retry_after="2")
+SUBSCRIBED = answer(201, {"id": "s1", "status": "active"})
+
+
+def subscribe(scene: Scene, **more: Any) -> Outcome:
+    """Subscribe, whatever comes of it."""
+    return scene.session.perform("subscribe", customer=CUSTOMER, plan="p", quantity=1, **more)
+
+
+def keys(scene: Scene) -> set[str | None]:
+    """Give the idempotency keys that were sent."""
+    return {dict(call.headers).get("Idempotency-Key") for call in scene.calls}
+
+
+@pytest.mark.parametrize("lost", [RESET, GONE])
+def test_a_write_is_sent_again_under_its_key(lost: NoReply) -> None:
+    """What never left, or was reset and has a key, is sent again, the same and all on record."""
+    scene = Scene(lost, lost, SUBSCRIBED)
+    assert subscribe(scene).kind == "ok"
+    (record,) = scene.session.records
+    assert (len(scene.calls), len(record.exchanges), len(keys(scene))) == (3, 3, 1)
+
+
+def test_a_write_that_may_be_at_work_is_not_sent_again() -> None:
+    """After a timeout the first request may still be under way."""
+    scene = Scene(TIMEOUT)
+    assert (subscribe(scene).kind, len(scene.calls), scene.waits) == ("unknown", 1, [])
+
+
+def test_a_write_without_a_key_is_sent_again_only_if_it_never_left() -> None:
+    """Where the target takes no key, a reset request may have happened."""
+    sections: dict[str, Any] = {"target": {"idempotency_header": None}}
+    scene = Scene(RESET, sections=sections)
+    assert (subscribe(scene).kind, len(scene.calls)) == ("unknown", 1)
+    assert subscribe(Scene(GONE, SUBSCRIBED, sections=sections)).kind == "ok"
+
+
+def test_what_is_altered_is_sent_once() -> None:
+    """What a test changes on its way is sent as often as the test says."""
+    scene = Scene(RESET)
+    assert (subscribe(scene, alter=lambda call: call).kind, len(scene.calls)) == ("unknown", 1)
+    limited = Scene(LIMITED)
+    assert (subscribe(limited, alter=lambda call: call).code, limited.waits) == ("rate_limited", [])
+
+
+def test_after_a_lost_answer_only_a_success_is_believed() -> None:
+    """A refusal may come of the very request whose answer was lost, if that had left."""
+    taken = answer(409, {"code": "already_subscribed"})
+    assert subscribe(Scene(RESET, taken)).kind == "unknown"
+    assert subscribe(Scene(GONE, taken)).code == "already_subscribed"
+
+
+def test_a_target_that_limits_is_waited_for_within_bounds() -> None:
+    """A wait that is asked for is kept; one that is too long, or never ends, tells nothing."""
+    scene = Scene(LIMITED, SUBSCRIBED)
+    assert (subscribe(scene).kind, scene.waits) == ("ok", [2.0])
+    for script in (
+        [answer(429, None, retry_after="3600")],
+        [answer(429, {"code": "rate_limited"})],
+        [answer(429, None, retry_after="soon")],
+        [LIMITED] * 3,
+    ):
+        assert "limits the harness" in str(subscribe(Scene(*script)).reason)
+
+
+def test_where_limits_are_tried_nothing_is_waited_for() -> None:
+    """To who tries limits a 429 is an answer."""
+    scene = Scene(LIMITED)
+    scene.session.patient = False
+    assert (subscribe(scene).code, scene.waits) == ("rate_limited", [])
+
+
+def test_a_customer_whom_the_test_wronged_is_not_judged() -> None:
+    """Who is disowned is no customer of the session any more."""
+    scene = Scene(MADE)
+    scene.session.ok("create_customer", email="a@test.example.com", name="Ada")
+    scene.session.disown(scene.session.customers[0])
+    assert scene.session.customers == []
 
 
 def test_an_operation_that_is_not_mapped_is_not_recorded() -> None:
