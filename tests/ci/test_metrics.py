@@ -23,6 +23,7 @@ from ci.metrics import METRICS, read_merged, read_registry, samples_of
 from ci.pushing import branch_class, gateway_of, grouping_key
 from harness.errors import SettingsError
 from tests.ci.making import ALL, made, make_part
+from tests.cli.command import CHECKOUT
 from tests.stack.processes import eventually
 
 if TYPE_CHECKING:
@@ -282,3 +283,9 @@ def test_what_is_no_merged_report_is_refused(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["metrics", "write", str(tmp_path / "x.prom"), str(place)])
     assert "holds something else" in str(ended.exception)
     assert not (tmp_path / "x.prom").exists()
+
+
+def test_every_metric_is_documented() -> None:
+    """Each name that is pushed stands in docs/CI.md."""
+    text = (CHECKOUT / "docs" / "CI.md").read_text(encoding="utf-8")
+    assert [metric.name for metric in METRICS if metric.name not in text] == []
