@@ -131,7 +131,8 @@ class Collected:
 
     def __init__(self, tests: dict[str, tuple[str, ...]]) -> None:
         self.items: list[Any] = [
-            SimpleNamespace(nodeid=name, fixturenames=fixtures) for name, fixtures in tests.items()
+            SimpleNamespace(nodeid=name, fixturenames=fixtures, stash=pytest.Stash())
+            for name, fixtures in tests.items()
         ]
         self.left_out: list[str] = []
         self.hook = self
