@@ -123,22 +123,7 @@ def why_not(state: State, target: Target, *, can_move_time: bool) -> str | None:
     if state.needs_time and not can_move_time:
         return f"{state.key} is only reached by moving time"
     steps = _taken(state, target)
-    needed = ["get_balance", *(step.do for step in steps)]
-    if any(step.past for step in steps):
-        needed.append("get_subscription")
-    if lacks := sorted(set(needed) - target.operations):
-        return f"the target does not map {', '.join(lacks)}"
-    if "units" not in target.profile.operations["get_balance"].reply:
-        return "the target keeps no units: its get_balance shows none"
-    catalog = target.profile.catalog
-    if catalog.plan(state.plan) is None:
-        return f"the catalogue has no plan that plays {state.plan}"
-    try:
-        for text in [state.units, *(step.times for step in steps), *_awaited(steps)]:
-            value_of(text, facts_of(catalog))
-    except FormulaError as error:
-        return str(error)
-    return None
+    return _unmapped(steps, target) or _unpriced(state, steps, target.profile.catalog)
 
 
 def reach(
@@ -211,6 +196,31 @@ def _taken(state: State, target: Target) -> list[Step]:
         for step in state.steps
         if can.issuperset(step.given) and not (step.lacking and can.intersection(step.lacking))
     ]
+
+
+def _unmapped(steps: Sequence[Step], target: Target) -> str | None:
+    """Say which operations the steps need that the target lacks."""
+    needed = ["get_balance", *(step.do for step in steps)]
+    if any(step.past for step in steps):
+        needed.append("get_subscription")
+    if lacks := sorted(set(needed) - target.operations):
+        return f"the target does not map {', '.join(lacks)}"
+    balance = target.profile.operations.get("get_balance")
+    if balance and "units" not in balance.reply:
+        return "the target keeps no units: its get_balance shows none"
+    return None
+
+
+def _unpriced(state: State, steps: Sequence[Step], catalog: Catalog) -> str | None:
+    """Say what of the state's plan and formulas the catalogue does not have."""
+    if catalog.plan(state.plan) is None:
+        return f"the catalogue has no plan that plays {state.plan}"
+    try:
+        for text in [state.units, *(step.times for step in steps), *_awaited(steps)]:
+            value_of(text, facts_of(catalog))
+    except FormulaError as error:
+        return str(error)
+    return None
 
 
 def _awaited(steps: Sequence[Step]) -> Iterator[str]:

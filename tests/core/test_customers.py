@@ -229,6 +229,13 @@ def test_a_catalogue_without_the_plan_has_no_such_customer() -> None:
     assert told == "the catalogue has no plan that plays pro"
 
 
+def test_a_target_that_keeps_no_units_has_none_of_the_states() -> None:
+    """A state is a balance, too: where none is shown, nobody is led anywhere."""
+    operations = {**OPERATIONS, "get_balance": {"request": "GET /{customer}"}}
+    told = why_not(STATES["trial"], ProfileTarget(profile(operations)), can_move_time=True)
+    assert told == "the target keeps no units: its get_balance shows none"
+
+
 def test_every_mistake_of_the_file_is_told_at_once(tmp_path: Path) -> None:
     """An operation, a formula and a key that do not exist are told together, with their place."""
     file = tmp_path / "customers.toml"
