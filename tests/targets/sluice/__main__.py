@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from tests.targets.brook.__main__ import assemble, serve
 from tests.targets.brook.desk import problem
-from tests.targets.plumbing import Refusal
+from tests.targets.plumbing import Porch, Refusal
 from tests.targets.sluice import signature
 
 if TYPE_CHECKING:
@@ -63,4 +63,6 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     if not os.environ.get("SLUICE_SECRET"):
         parser.error("set SLUICE_SECRET in the environment")
-    serve(Gate(assemble(), os.environ["SLUICE_SECRET"]), parser.parse_args().port)
+    gate = Gate(assemble(), os.environ["SLUICE_SECRET"])
+    two_ends = Refusal(400, "two-lengths", "It ends in two places.")
+    serve(Porch(gate, lambda: problem(two_ends)), parser.parse_args().port)
