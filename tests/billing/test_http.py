@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,9 +71,35 @@ def test_a_request_id_is_kept_if_it_is_one(service: Service) -> None:
     """A caller's id is taken over; one that could forge a log line is not."""
     with service.client() as anyone:
         kept = anyone.get("/health", headers={"X-Request-Id": "caller-id-123"})
-        odd = anyone.get("/health", headers={"X-Request-Id": "a b\tc"})
+        odd = [
+            anyone.get("/health", headers={"X-Request-Id": told})
+            for told in ("a b\tc", "4242424242424242", "4242-4242-4242-4242")
+        ]
     assert kept.headers["X-Request-Id"] == "caller-id-123"
-    assert odd.headers["X-Request-Id"].startswith("req_")
+    assert all(reply.headers["X-Request-Id"].startswith("req_") for reply in odd)
+
+
+def test_every_answer_says_what_it_is_not_for(service: Service) -> None:
+    """No answer, an error neither, is to be cached, framed or guessed at by a browser."""
+    with service.client() as anyone:
+        replies = [anyone.get(path) for path in ("/health", "/nothing", "/api/v1/customers/x")]
+    for reply in replies:
+        assert reply.headers["Cache-Control"] == "no-store"
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
+        assert "Strict-Transport-Security" not in reply.headers  # this is no TLS
+
+
+def test_a_request_with_two_lengths_is_the_last_on_its_connection(service: Service) -> None:
+    """A length beside chunks is refused and the connection closed: nothing is smuggled in."""
+    host, _, port = service.url.removeprefix("http://").partition(":")
+    chunks = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: {len(chunks)}\r\n".encode()
+    with socket.create_connection((host, int(port)), 10) as raw, raw.makefile("rb") as answers:
+        raw.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+        told = answers.read()
+    assert told.startswith(b"HTTP/1.1 400")
+    assert told.count(b"HTTP/1.1") == 1
 
 
 def test_the_clock_goes_forward_only(service: Service) -> None:
