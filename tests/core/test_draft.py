@@ -263,3 +263,38 @@ def test_figures_of_a_draft_are_those_of_its_text() -> None:
     draft: Draft = drafted(CAMEL)[0]
     assert draft.questions == sum(line.startswith("# ? ") for line in draft.text.splitlines())
     assert draft.text.count(f'"{BLANK}"') - 1 == len(draft.blanks)  # the head explains them
+
+
+def test_lists_of_events_and_states_are_not_taken_for_ids() -> None:
+    """A batch is no single usage, a payment's state no payment, and an own id no foreign one."""
+    event = schema("transaction_id", transaction_id="string", timestamp="integer")
+    item = schema(
+        lago_id="string",
+        external_payment_id="string",
+        amount_cents="integer",
+        payment_status="string",
+    )
+    draft, data = drafted(
+        document(
+            {
+                "/events": {"post": operation(schema("event", event=event), schema())},
+                "/events/batch": {
+                    "post": operation(schema(events={"type": "array", "items": event}), schema())
+                },
+                "/payments": {
+                    "get": operation(None, schema(payments={"type": "array", "items": item}))
+                },
+                "/subscriptions/{id}": {"put": operation(schema(name="string"), schema())},
+            }
+        )
+    )
+    assert data["operations"]["record_usage"]["body"] == {
+        "event": {"transaction_id": "{usage_id}", "timestamp": "{at}"}
+    }
+    assert data["operations"]["list_payments"]["items"]["reply"] == {
+        "payment": "lago_id",
+        "amount_minor": "amount_cents",
+        "provider_id": "external_payment_id",
+        "state": "payment_status",
+    }
+    assert "change_subscription" not in set(draft.mapped) - set(draft.unsure)

@@ -19,9 +19,11 @@ _COST_MAX = 5.0
 _CLOSE = 0.45  # what differs by less is a toss-up
 _WRAPPERS = all_of("data result item attribute payload object response body record")
 _NEUTRAL = all_of("minor cent value in the of")
-_ASTRAY = all_of("used limit previous before max min threshold count expected cap")
+_ASTRAY = all_of("used limit previous before max min threshold count expected cap external")
 _NO_MONEY = all_of("id credit unit count currency type number quantity rate percent")
 _NO_COUNT = all_of("minor cent price fee id currency cost")
+_NO_ID = all_of("status state type url amount currency date due name email cent minor")
+_IDS = all_of("customer payment payment_method subscription key refund entry provider_id")
 _COUNTS = frozenset({"units", "balance", "balance_after", "quantity"})
 _TEXTS = frozenset({"status", "state", "credential", "currency", "plan", "email", "name", "token"})
 _FLAGS = frozenset({"consent", "at_period_end"})
@@ -61,9 +63,10 @@ def taken(operation: str, endpoint: Endpoint) -> Taken:
     parameters = _parameters(operation, endpoint)
     left = [name for name in known if name not in parameters.values()]
     own = frozenset(words(endpoint.path))
-    body = _bind({name: _asked(name) for name in left}, endpoint.body, own, endpoint)
+    plain = [field for field in endpoint.body if "[]" not in field.path]
+    body = _bind({name: _asked(name) for name in left}, plain, own, endpoint)
     if operation == "record_usage" and "quantity" not in body:
-        body |= _only_number(endpoint.body, body)
+        body |= _only_number(plain, body)
     left = [name for name in left if name not in body]
     query = _bind({name: _asked(name) for name in left}, endpoint.query, own, endpoint)
     used = {id(bound.field) for bound in (*body.values(), *query.values())}
@@ -233,8 +236,9 @@ def _can_be(name: str, field: Field, said: set[str]) -> bool:
         return name in _FLAGS or name in {"settled", "warning"}
     if name in _FLAGS:
         return name == "at_period_end" and end_words(field) is not None
-    if name.endswith("_minor"):
-        return not said & _NO_MONEY
+    foreign = _NO_ID if name in _IDS else _NO_MONEY if name.endswith("_minor") else frozenset()
+    if said & foreign:
+        return False
     if name in _COUNTS:
         return field.type != "string" and not said & _NO_COUNT
     return not (name in _TEXTS and field.type in {"integer", "number"})

@@ -95,6 +95,8 @@ class Match:
     def _fields(self, pattern: Pattern) -> float:
         takes = self.taken
         points = sum(1.5 if name in takes.inputs else -2.5 for name in pattern.needs)
+        if self.operation == "change_subscription" and not takes.inputs & {"plan", "quantity"}:
+            points -= 2.0
         points -= 2.5 * list(takes.parameters.values()).count(None)
         points -= 0.7 * min(3, len(takes.body_left))
         told = {**self.given, **self.items}

@@ -171,7 +171,7 @@ OUTPUTS = {
     "list_invoices.payment": "payment id|payment|charge",
     "amount_minor": "amount paid|amount|total|paid|value|amount due",
     "currency": "currency",
-    "provider_id": "stripe id|provider id|stripe|stripe charge|charge|processor id",
+    "provider_id": "stripe id|provider id|external payment|stripe|charge|processor id",
     "list_invoices.provider_id": "stripe id|stripe invoice|provider id|stripe|id",
     "state": "state|status",
     "refund": f"stripe id|stripe|provider id|refund id|refund|{_OWN_ID}",
