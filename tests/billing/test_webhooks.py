@@ -69,7 +69,10 @@ def test_a_signed_event_is_stored_before_it_is_acknowledged(service: Service) ->
 
 def test_card_data_in_an_event_is_not_stored(service: Service) -> None:
     """What a merchant wrote at Stripe can hold a card number: it is taken out, the rest is kept."""
-    told = {"description": "by 4242 4242 4242 4242", "metadata": {"cvc": "737", "order": "o-1"}}
+    told: dict[str, Any] = {
+        "description": "by 4242 4242 4242 4242",
+        "metadata": {"cvc": "737", "order": "o-1"},
+    }
     body = event("evt_with_a_card", **told)
     assert send(service, body, signed(body)).status_code == 200
     row = stored(service, "evt_with_a_card")
