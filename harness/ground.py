@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.target.protocol import Target
 
 SILENT_MAX = 5
-SILENT_S = 3.0
+SILENT_S = 2.0
 PROBE_S = 2.0
 CAUGHT_DEADLINE_S = 2.0
 _REFUSED_FROM = 400
