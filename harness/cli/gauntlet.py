@@ -30,7 +30,7 @@ EXIT = (
     "Exit status: 0 every defect was killed as intended; 1 a false alarm on the clean target;"
     " 99 too few were killed; 2 partial, or not able to run; 130 interrupted."
 )
-QUICK = ("e2e", "security")
+QUICK = ("e2e", "security", "contract")
 _DEADLINE_S = 300.0
 _CORES = os.cpu_count() or 1
 _COLOURS = {
@@ -53,7 +53,7 @@ _Suite = Annotated[
     list[str] | None,
     typer.Option(help="Only this suite; may be given several times.", metavar="NAME"),
 ]
-_Quick = Annotated[bool, typer.Option("--quick", help=f"Only the suites {' and '.join(QUICK)}.")]
+_Quick = Annotated[bool, typer.Option("--quick", help=f"Only the suites {', '.join(QUICK)}.")]
 _Listing = Annotated[
     bool, typer.Option("--list", help="Name the defects and what each gets wrong; run nothing.")
 ]

@@ -78,7 +78,8 @@ def _tell(ground: Ground, story: Story, kind: str | None) -> int:
     output.print(
         Text.assemble(
             (verdict.upper(), COLOURS[verdict]),
-            f"  {len(story.steps)} steps, {len(told.commands)} requests · the run had found: {story.message}",
+            f"  {len(story.steps)} steps, {len(told.commands)} requests"
+            f" · the run had found: {story.message}",
         )
     )
     for finding in wrong:
