@@ -42,6 +42,11 @@ class Place:
     usual: str
     put: Callable[[str | int], Alter]
 
+    @property
+    def names_usage(self) -> bool:
+        """Whether what is written here names a usage, which the books are then asked about."""
+        return self.usual.startswith("usage-")
+
     def __str__(self) -> str:
         """Say it as a finding does."""
         return f"{self.where} of {self.operation}"
@@ -84,8 +89,11 @@ def places(billing: Session, tenant: Tenant) -> list[Place]:
 
 def write(billing: Session, tenant: Tenant, place: Place, text: str | int) -> tuple[Outcome, Reply]:
     """Perform an operation with a text in one place; give what came of it and the answer."""
-    customer, alter = tenant.customer, place.put(text)
-    outcome = attempt(billing, place.operation, tenant.ids, customer, "customer", alter=alter)
+    in_texts = billing.target.profile.target.encoding == "form"
+    said = {"usage_id": str(text) if in_texts else text} if place.names_usage else {}
+    alter = None if said else place.put(text)
+    customer, ids = tenant.customer, tenant.ids
+    outcome = attempt(billing, place.operation, ids, customer, "customer", said=said, alter=alter)
     reply = billing.last_reply
     return outcome, reply if isinstance(reply, Reply) else Reply(0)
 
