@@ -154,6 +154,7 @@ def test_every_request_is_in_the_latency(billing: Session, metrics: Metrics) -> 
     before = scrape(metrics)
     for _ in range(REQUESTS):
         billing.refused("get_customer", customer=customer, role="anonymous")
+    observed = 0.0
     for _ in range(SCRAPES):  # each may count as a request itself
         observed = _rise(metrics, before, metrics.requests)
         if observed >= REQUESTS:
