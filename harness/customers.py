@@ -325,7 +325,9 @@ def _subscription_differences(state: State, told: Mapping[str, Any]) -> Iterator
         due = "active" if state.subscription == "ending" else state.subscription
         if status != due:
             yield f"the subscription is {told['status']!r}, where {due} is due"
-    if "cancel_at" in told and bool(told["cancel_at"]) != (state.subscription == "ending"):
+    # One that has ended may say when that was; one that is alive names an end only if it has one.
+    alive = state.subscription != "ended" and "cancel_at" in told
+    if alive and bool(told["cancel_at"]) != (state.subscription == "ending"):
         yield f"the subscription's end is told as {told['cancel_at']!r}"
 
 

@@ -25,7 +25,7 @@ def _run(command: Command, target: str, *options: str, **env: str) -> tuple[Fini
     """Run suites on a target; give how it ended, and the report's facts."""
     report = command.folder / "report"
     finished = command.run(
-        *("run", "--target", target, "--report", report, *options),
+        *("run", "--target", target, "--report", str(report), *options),
         env={"BILLING_HARNESS_TESTS": "", **env},
         cwd=CHECKOUT,
     )

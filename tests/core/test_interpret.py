@@ -209,3 +209,20 @@ def test_no_body_breaks_the_interpreter(body: bytes, status: int) -> None:
     """Whatever bytes come with whatever status, there is an outcome."""
     outcome = _outcome(Reply(status, (), body), refused=[DECLINED])
     assert outcome.kind in {"ok", "refused", "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (1769860800, 1769860800),
+        ("2026-01-31T12:00:00Z", 1769860800),
+        ("2026-01-31T13:00:00+01:00", 1769860800),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_moment_is_read_in_unix_seconds(written: object, read: object) -> None:
+    """Times come as numbers or as RFC 3339; without a zone they say no moment, and stay text."""
+    mapping = {"reply": {"period_end": "ends"}}
+    outcome = _outcome(answer(200, {"ends": written}), "get_subscription", **mapping)
+    assert outcome["period_end"] == read
