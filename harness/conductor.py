@@ -192,13 +192,14 @@ class Conductor:
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
-        """Take what is told within for second tries."""
+        """Take what is told within for second tries; their names are new, their choices are not."""
         self._first, self._tests = self._tests, {}
-        self.plan = replace(self.plan, attempt="again")
+        first, self.plan = self.plan, replace(self.plan, attempt="again", run_id=new_run_id())
         try:
             yield
         finally:
             self._again, self._tests, self._first = self._tests, self._first, None
+            self.plan = first
 
     # the end
 

@@ -85,4 +85,7 @@ def test_a_bad_test_is_tried_again_alone(suites: Path, command: Command) -> None
     lines = [json.loads(line) for line in (report / "history.jsonl").read_text().splitlines()]
     ids = {line["id"].partition("-")[0] for line in lines if line["line"] == "end"}
     assert ids == {"preflight", "main", "again"}
+    outputs = [line["outcome"]["outputs"] for line in lines if line["line"] == "end"]
+    made = [each["customer"] for each in outputs if each.get("credential")]
+    assert len(set(made)) == len(made) == 3, "a second try met the first one's customer"
     assert told["performed"] == sum(line["line"] == "end" for line in lines)
