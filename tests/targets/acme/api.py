@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _SETTLES_AFTER_S = 0.03
+_NO_EVENT = (ValueError, TypeError, AttributeError)
 _EVENTS = {
     "invoice.paid": "invoice",
     "invoice.payment_succeeded": "invoice",
@@ -217,7 +218,7 @@ async def hook(request: Request) -> Response:
         kind = _EVENTS.get(event.type)
         subject = str(event.data.object["id"]) if kind else None
         name = str(event.id)
-    except (stripe.SignatureVerificationError, ValueError, TypeError, AttributeError, KeyError):
+    except (stripe.SignatureVerificationError, RecursionError, LookupError, *_NO_EVENT):
         # The verifier also stumbles over bodies and headers that are not text, and non-events.
         return refuse(403, "signature_invalid")
     await run_in_threadpool(_keep_event, office, name, kind, subject)
