@@ -1,0 +1,1 @@
+"""Dashboards, alert rules and their proofs, all from one definition: the observables."""
