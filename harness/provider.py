@@ -186,6 +186,23 @@ class SimulatorProvider:
             again = {"confirm": "true", "off_session": "true"}
             self._post("payment_intents", {**copied, **told, **again})
 
+    def bill_stranger(self, amount_minor: int, currency: str) -> str:
+        """Bill somebody whom the target never made, by an invoice of no subscription; give who.
+
+        One account at the provider often serves other business, too.
+        """
+        with _understood(self._url):
+            card = {"payment_method": "pm_card_visa"}
+            card["invoice_settings[default_payment_method]"] = "pm_card_visa"
+            customer = self._post("customers", card)["id"]
+            item = {"customer": customer, "amount": str(amount_minor), "currency": currency}
+            self._post("invoiceitems", item)
+            invoice = {"customer": customer, "pending_invoice_items_behavior": "include"}
+            made = self._post("invoices", invoice)["id"]
+            self._post(f"invoices/{made}/finalize", {})
+            self._post(f"invoices/{made}/pay", {})
+        return str(customer)
+
     def moved_minor(self, since: int) -> int:
         """Give what the account took of anybody since then, less what went back, in minor units."""
         with _understood(self._url):
@@ -193,9 +210,9 @@ class SimulatorProvider:
             real = [e for e in entries if e["type"] != "charge" or e["state"] == "succeeded"]
             return sum(int(entry["amount_minor"]) for entry in real if entry["at"] >= since)
 
-    def _post(self, resource: str, form: Mapping[str, str]) -> None:
+    def _post(self, resource: str, form: Mapping[str, str]) -> Any:
         url = f"{self._url}/v1/{resource}"
-        _ask("POST", url, data=form, headers=_SIMULATOR_HEADERS)
+        return _ask("POST", url, data=form, headers=_SIMULATOR_HEADERS)
 
     def now(self) -> int:
         """Give the account's time, in Unix seconds."""

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import signing
-from suites.e2e.steps import subscribed
+from suites.e2e.steps import plan_of, subscribed
 
 if TYPE_CHECKING:
     from harness.ground import Ground
+    from harness.provider import SimulatorProvider
     from harness.session import Session
+    from harness.timeline import Timeline
+
+LET_GO_DAYS = 4  # Stripe itself gives a delivery up after three
 
 pytestmark = pytest.mark.requires(
     *("create_customer", "add_payment_method", "subscribe", "cancel_subscription"),
@@ -48,3 +52,21 @@ def test_an_old_event_that_comes_late_changes_nothing(
         billing.ok("drain", deadline_s=5.0)
     status = billing.ok("get_subscription", **about).get("status")
     assert status == ended, f"an old {kind} turned a subscription that was {ended} into {status}"
+
+
+@pytest.mark.requires("advance_time", "drain")
+@pytest.mark.requirement("BH-3", "BH-5", "BH-E2E-EVENTS")
+def test_who_is_no_customer_is_nobodys_business(
+    billing: Session, clock: Timeline, simulator: SimulatorProvider
+) -> None:
+    """An invoice of the same account's other business moves nothing here, and is let go in time."""
+    customer, _, _ = subscribed(billing)
+    before = billing.ok("get_balance", customer=customer).outputs
+    catalog = billing.target.profile.catalog
+    _, plan = plan_of(billing, "pro")
+    stranger = simulator.bill_stranger(plan.price_minor, catalog.currency)
+    assert simulator.events(stranger, "invoice.paid"), "the payment provider shows no event of it"
+    for _ in range(2):
+        clock.advance(days=LET_GO_DAYS)
+    after = billing.ok("get_balance", customer=customer).outputs
+    assert after == before, f"a stranger's invoice turned {before} into {after}"

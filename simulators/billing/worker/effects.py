@@ -19,10 +19,10 @@ def _invoice(core: Core, invoice_id: str) -> None:
     invoice = core.stripe.subscriptions.invoice(invoice_id)
     if invoice.subscription is None:
         invoicing.settle(core, invoice)
-        return
-    # The subscription first: its record holds which period was rolled over last.
-    subscriptions.level(core, invoice.subscription)
-    invoicing.level(core, invoice.subscription)
+    else:
+        # The subscription first: its record holds which period was rolled over last.
+        subscriptions.level(core, invoice.subscription)
+        invoicing.level(core, invoice.subscription)
 
 
 def _failed_invoice(core: Core, invoice_id: str) -> None:

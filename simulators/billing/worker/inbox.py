@@ -77,7 +77,7 @@ def claim(core: Core) -> Event | None:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        if row is None:
+        if row is None:  # pragma: no cover - another worker was first, in the moment between
             return None
         row.claimed_until = now + core.settings.worker_lease_s
         row.tries += 1
