@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.stack import Stack, StackOptions
-from tests.cli.command import REFERENCE, report_of
+from tests.cli.command import CHECKOUT, REFERENCE, report_of
 from tests.proxy import Manners, misbehaving
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.cli.command import Command
     from tests.proxy import Proxy
 
+E2E = CHECKOUT / "suites" / "e2e"
 RESETS = Manners(reset_before=0.025, reset_after=0.025)
 
 
@@ -57,13 +58,13 @@ def test_lost_connections_are_never_a_breach(
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_whole_of_e2e_bears_lost_connections(
-    command: Command, stack: Stack, tmp_path: Path, seed: int
+@pytest.mark.parametrize("stories", sorted(file.stem for file in E2E.glob("test_*.py")))
+def test_every_story_bears_lost_connections(
+    command: Command, stack: Stack, tmp_path: Path, stories: str
 ) -> None:
     """No story turns a lost connection into a breach."""
-    with misbehaving(stack.addresses.billing_url, RESETS, seed) as proxy:
-        facts = run(command, stack, proxy, tmp_path, "--suite", "e2e")
+    with misbehaving(stack.addresses.billing_url, RESETS, len(stories)) as proxy:
+        facts = run(command, stack, proxy, tmp_path, "--suite", "e2e", "--test", stories)
     assert facts["findings"] == []
     assert facts["status"] in {0, 2}
 
