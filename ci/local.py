@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,14 @@ from ci.merge import Merged, MergeOptions, merge
 from ci.telling import tell
 from harness.cli.console import errors, output
 from harness.naming import new_seed
+from harness.partition import read_durations
 from harness.report.write import prepare_file, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from harness.partition import Durations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +66,15 @@ def run_locally(wish: Wish) -> int:
         )
     )
     shutil.rmtree(wish.out / "parts", ignore_errors=True)  # of an earlier N, perhaps
+    before = read_durations(wish.out / "durations.json")
     errors.print(f"{wish.partitions} partitions, {wish.jobs} at a time …", style="dim")
     began = time.monotonic()
     jobs = [_told(job) for job in runner.partitions()]
     merged = merge([wish.out / "parts"], wish.out / "merged", _options(wish))
     elapsed_s = time.monotonic() - began
-    told = figures(jobs, elapsed_s, merged) | (_compared(runner, merged) if wish.whole else {})
+    told = figures(jobs, elapsed_s, merged, before) | (
+        _compared(runner, merged) if wish.whole else {}
+    )
     tell(merged, wish.out / "merged")
     output.print_json(json.dumps(told))
     if wish.json_file:
@@ -77,8 +84,14 @@ def run_locally(wish: Wish) -> int:
     return merged.exit_status
 
 
-def figures(jobs: Sequence[Job], elapsed_s: float, merged: Merged) -> dict[str, Any]:
-    """Say how long it took, how even the shares were, and whether the union is every test once."""
+def figures(
+    jobs: Sequence[Job], elapsed_s: float, merged: Merged, before: Durations
+) -> dict[str, Any]:
+    """Say how long it took, how even the shares were, and whether the union is every test once.
+
+    `planned` is how even they would be if each test cost what it did `before`: a machine that is
+    busy with other things moves what is measured, not what was planned.
+    """
     parts = [part.report.partition for part in merged.parts]
     own = [test for facts in parts for test in facts.own]
     return {
@@ -87,10 +100,19 @@ def figures(jobs: Sequence[Job], elapsed_s: float, merged: Merged) -> dict[str, 
         "sum_of_partitions_s": round(sum(job.duration_s for job in jobs), 1),
         "tests_s": {str(p.report.partition.index): round(p.tests_s, 1) for p in merged.parts},
         "slowest_to_mean": merged.slowest_to_mean and round(merged.slowest_to_mean, 3),
+        "planned_slowest_to_mean": _planned([facts.own for facts in parts], before),
         "collected": len({test for facts in parts for test in facts.selection}),
         "in_a_partition": len(set(own)),
         "twice": len(own) - len(set(own)),
     }
+
+
+def _planned(shares: Sequence[Sequence[str]], before: Durations) -> float | None:
+    if not before.tests or not shares:
+        return None
+    median_s = statistics.median(before.tests.values())
+    loads = [sum(before.tests.get(test, median_s) for test in share) for share in shares]
+    return round(max(loads) / statistics.mean(loads), 3)
 
 
 def _compared(runner: Runner, merged: Merged) -> dict[str, Any]:

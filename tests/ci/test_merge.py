@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ci.jobs import Job
 from ci.junit import read_junit
+from ci.local import figures
 from ci.merge import Merged, MergeOptions, merge
 from ci.part import PARTS_MAX
 from ci.reading import XML_BYTES_MAX
 from harness.history import read_histories
+from harness.partition import Durations
 from tests.ci.making import (
     ALL,
     FALSE,
@@ -298,3 +301,16 @@ def test_a_whole_merge_records_what_tests_cost(tmp_path: Path) -> None:
     before = file.read_text()
     merged(tmp_path, options)
     assert file.read_text() == before
+
+
+def test_figures_tell_how_even_shares_were_planned_and_were(tmp_path: Path) -> None:
+    """What was measured and what was planned are told apart, and the union is counted."""
+    make_parts(tmp_path / "parts")
+    found = merged(tmp_path)
+    jobs = [Job(f"{index}-of-2", tmp_path, 10.0 * index) for index in (1, 2)]
+    costs = Durations({**dict.fromkeys(ALL[::2], 3.0), **dict.fromkeys(ALL[1::2], 1.0)})
+    told = figures(jobs, 21.0, found, costs)
+    assert (told["slowest_to_mean"], told["planned_slowest_to_mean"]) == (1.0, 1.5)
+    assert (told["collected"], told["in_a_partition"], told["twice"]) == (6, 6, 0)
+    assert told["sum_of_partitions_s"] == 30.0
+    assert figures(jobs, 21.0, found, Durations())["planned_slowest_to_mean"] is None
