@@ -139,7 +139,7 @@ def use(visit: Visit) -> Response:
     drops = visit.whole("drops", 1, 1000, default=1)
     usage_id = visit.text("id")
     # Sixteen figures in a row are nobody's usage: what might be a card's number is not kept.
-    if not re.fullmatch(r"[\w.:-]+", usage_id) or re.search(r"\d{14}", usage_id):
+    if not re.fullmatch(r"[\w.:-]+", usage_id) or re.search(r"(\d[.:_-]?){14}", usage_id):
         raise Refusal(422, "invalid", "The field id is not valid.")
     used = visit.brook.counter.use(customer, usage_id, drops)
     with visit.brook.books.transaction() as db:
