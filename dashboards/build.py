@@ -12,7 +12,7 @@ from dashboards.objectives import Objectives
 from dashboards.observables import plans
 from dashboards.promtest.write import alert_tests, panel_tests
 from dashboards.reference import reference_page
-from dashboards.rules import OWNER, rule_groups
+from dashboards.rules import Pager, rule_groups
 from dashboards.yaml import to_yaml
 from harness.errors import ReportError
 from harness.report.write import write_whole
@@ -34,7 +34,7 @@ class Wanted:
 
     objectives: Objectives = field(default_factory=Objectives)
     drawing: Drawing = field(default_factory=Drawing)
-    owner: str = OWNER
+    pager: Pager = field(default_factory=Pager)
 
 
 def artefacts(wanted: Wanted) -> Mapping[str, str]:
@@ -45,16 +45,16 @@ def artefacts(wanted: Wanted) -> Mapping[str, str]:
         drawn = json.dumps(dashboard_json(plan, wanted.drawing), indent=2, ensure_ascii=False)
         found[f"{plan.name}_dashboard.json"] = drawn + "\n"
         if plan.name in RULED:
-            found.update(_rules(plan, wanted.owner))
+            found.update(_rules(plan, wanted.pager))
     example = f"{_MADE}\nReplace the addresses, and keep the matchers."
     found["alertmanager_example.yml"] = to_yaml(alertmanager_example(), example)
     return dict(sorted(found.items()))
 
 
-def _rules(plan: DashboardPlan, owner: str) -> Iterator[tuple[str, str]]:
+def _rules(plan: DashboardPlan, pager: Pager) -> Iterator[tuple[str, str]]:
     rules, name = f"{plan.name}_rules.yml", plan.name
-    yield rules, to_yaml(rule_groups(plan, owner), _MADE)
-    yield f"{name}_alert_tests.yml", to_yaml(alert_tests(plan, rules, owner), _MADE)
+    yield rules, to_yaml(rule_groups(plan, pager), _MADE)
+    yield f"{name}_alert_tests.yml", to_yaml(alert_tests(plan, rules, pager), _MADE)
     yield f"{name}_panel_tests.yml", to_yaml(panel_tests(plan), _MADE)
 
 

@@ -40,6 +40,9 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
         typer.Option(help="A metric whose labels tell the version: marks deployments."),
     ] = None,
     owner: Annotated[str, typer.Option(help="The label `owner` of every alert.")] = "billing",
+    runbooks: Annotated[
+        str, typer.Option(help="The page with every alert's runbook.", metavar="URL")
+    ] = "docs/DASHBOARDS.md",
     threshold: Thresholds = None,
     check: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--check", help="Write nothing; tell which files are stale.")
@@ -52,9 +55,10 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     from dashboards.build import Wanted, artefacts, places, stale, write
     from dashboards.grafana import Drawing
     from dashboards.objectives import read_objectives
+    from dashboards.rules import Pager
 
     drawing = Drawing(datasource, build_info)
-    files = artefacts(Wanted(read_objectives(threshold or ()), drawing, owner))
+    files = artefacts(Wanted(read_objectives(threshold or ()), drawing, Pager(owner, runbooks)))
     where = places(files, out, docs)
     if check:
         old = stale(files, where)

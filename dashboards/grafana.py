@@ -42,7 +42,12 @@ class Drawing:
 
 def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
     """Give a dashboard as Grafana's import and its provisioning take it."""
-    from grafanalib.core import Annotations, Dashboard, Templating, Time
+    from grafanalib.core import (  # type: ignore[import-untyped]  # untyped there
+        Annotations,
+        Dashboard,
+        Templating,
+        Time,
+    )
 
     drawn = Dashboard(
         title=plan.title,
@@ -67,7 +72,9 @@ def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
 
 
 def _plain(drawn: Any) -> dict[str, Any]:
-    from grafanalib._gen import DashboardEncoder
+    from grafanalib._gen import (  # type: ignore[import-untyped]  # untyped there
+        DashboardEncoder,
+    )
 
     found: dict[str, Any] = json.loads(json.dumps(drawn.to_json_data(), cls=DashboardEncoder))
     return found

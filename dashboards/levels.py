@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from dashboards.facts import DAY_S
@@ -30,7 +31,7 @@ def _money(facts: Facts, at_s: float) -> Iterable[tuple[Fact, float]]:
 
 
 def _units(facts: Facts, event: str, at_s: float) -> float:
-    return sum(fact.fields["units"] for fact in _until(facts, event, at_s))
+    return sum(float(fact.fields["units"]) for fact in _until(facts, event, at_s))
 
 
 def active_subscriptions(facts: Facts, at_s: float) -> Mapping[Labels, float]:
@@ -108,41 +109,78 @@ def database_up(_: Facts, __: float) -> Mapping[Labels, float]:
     return {NOBODY: 1.0}
 
 
-LEVELS: Mapping[str, tuple[Level, tuple[str, ...]]] = {
-    "billing_active_subscriptions": (
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What a gauge must say, the events that it is read from, and its meaning in a few words."""
+
+    read: Level
+    reads: tuple[str, ...]
+    meaning: str
+
+
+LEVELS: Mapping[str, Gauge] = {
+    "billing_active_subscriptions": Gauge(
         active_subscriptions,
         ("subscription_created", "subscription_cancelled"),
+        "subscriptions placed, less those ended",
     ),
-    "billing_credits_outstanding": (
+    "billing_credits_outstanding": Gauge(
         credits_outstanding,
         ("credits_added", "credits_consumed", "credits_expired"),
+        "credits granted, less those used, expired or taken back",
     ),
-    "billing_ledger_cents": (ledger_cents, ("payment_processed",)),
-    "billing_revenue_24h_cents": (revenue_24h_cents, ("payment_processed",)),
-    "billing_reconciliation_difference_cents": (
+    "billing_ledger_cents": Gauge(
+        ledger_cents,
+        ("payment_processed",),
+        "the sum of all movements of money, what went back being negative",
+    ),
+    "billing_revenue_24h_cents": Gauge(
+        revenue_24h_cents,
+        ("payment_processed",),
+        "charges less refunds and disputes of the 24 hours before",
+    ),
+    "billing_reconciliation_difference_cents": Gauge(
         reconciliation_difference_cents,
         ("usage_tracked", "invoice_paid", "payment_processed"),
+        "what charged fixes and paid invoices came to, less the charges in the books",
     ),
-    "billing_duplicate_charges": (duplicate_charges, ("payment_processed", "usage_tracked")),
-    "billing_webhook_backlog": (webhook_backlog, ("webhook_stored",)),
-    "billing_webhook_oldest_age_seconds": (webhook_oldest_age_seconds, ("webhook_stored",)),
-    "billing_database_up": (database_up, ()),
+    "billing_duplicate_charges": Gauge(
+        duplicate_charges,
+        ("payment_processed", "usage_tracked"),
+        "charges beyond the first for one fix of one customer",
+    ),
+    "billing_webhook_backlog": Gauge(
+        webhook_backlog,
+        ("webhook_stored",),
+        "events stored that have not had their effect",
+    ),
+    "billing_webhook_oldest_age_seconds": Gauge(
+        webhook_oldest_age_seconds,
+        ("webhook_stored",),
+        "the age of the oldest event that has not had its effect",
+    ),
+    "billing_database_up": Gauge(
+        database_up,
+        (),
+        "1, since the facts were read",
+    ),
 }
-"""What each gauge must say, and the events that it is read from."""
+"""Every gauge that is read from the database."""
 
 
 def level(metric: str, by: Values | None = None, *, scale: float = 1.0) -> Oracle:
     """Make an oracle of a gauge; with `by`, every value of the labels is there, also at 0."""
-    read, reads = LEVELS[metric]
+    gauge = LEVELS[metric]
 
     def truth(facts: Facts, moment: Moment) -> Mapping[Labels, float]:
         found = dict.fromkeys(_keys(by or {}), 0.0)
-        for key, value in read(facts, moment.end_s).items():
+        for key, value in gauge.read(facts, moment.end_s).items():
             kept = tuple(pair for pair in key if pair[0] in (by or {}))
             found[kept] = found.get(kept, 0.0) + value
         return {key: value * scale for key, value in found.items()}
 
-    return Oracle(truth, EXACT, reads, (read.__doc__ or "").partition(".")[0])
+    told = f" by {', '.join(by)}" if by else ""
+    return Oracle(truth, EXACT, gauge.reads, f"{gauge.meaning}{told}")
 
 
 def _keys(by: Values) -> list[Labels]:

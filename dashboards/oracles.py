@@ -66,7 +66,7 @@ def _amount(fact: Fact, amount: str | None) -> float:
 
 
 def _matches(fact: Fact, wanted: Mapping[str, Iterable[str]]) -> bool:
-    return all(fact.fields.get(name) in values for name, values in wanted.items())
+    return all(fact.fields.get(name) in tuple(values) for name, values in wanted.items())
 
 
 def _sums(facts: Iterable[Fact], by: Values, amount: str | None) -> dict[Labels, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboards.observables.burn import recording_rules
@@ -10,24 +11,35 @@ if TYPE_CHECKING:
     from dashboards.observables.model import Alert, DashboardPlan
 
 OWNER = "billing"
-_RUNBOOKS = "docs/DASHBOARDS.md"
+RUNBOOKS = "docs/DASHBOARDS.md"
 
 
-def alert_labels(alert: Alert, owner: str = OWNER) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Whose alerts these are, and the page on which each alert's runbook stands."""
+
+    owner: str = OWNER
+    runbooks: str = RUNBOOKS
+
+
+OURS = Pager()
+
+
+def alert_labels(alert: Alert, pager: Pager = OURS) -> dict[str, str]:
     """Give the labels that an alert carries beside those of its series."""
-    return {"severity": alert.severity, "owner": owner}
+    return {"severity": alert.severity, "owner": pager.owner}
 
 
-def alert_annotations(alert: Alert, runbooks: str = _RUNBOOKS) -> dict[str, str]:
+def alert_annotations(alert: Alert, pager: Pager = OURS) -> dict[str, str]:
     """Give an alert's words, with Prometheus' templates in them."""
     return {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{runbooks}#{alert.name.lower()}",
+        "runbook_url": f"{pager.runbooks}#{alert.name.lower()}",
     }
 
 
-def rule_groups(plan: DashboardPlan, owner: str = OWNER) -> dict[str, Any]:
+def rule_groups(plan: DashboardPlan, pager: Pager = OURS) -> dict[str, Any]:
     """Give the rule file of a dashboard: recorded series first, then alerts."""
     recorded = [{"record": k, "expr": v} for k, v in recording_rules().items()]
     alerts = [
@@ -35,8 +47,8 @@ def rule_groups(plan: DashboardPlan, owner: str = OWNER) -> dict[str, Any]:
             "alert": alert.name,
             "expr": alert.expr,
             "for": alert.hold,
-            "labels": alert_labels(alert, owner),
-            "annotations": alert_annotations(alert),
+            "labels": alert_labels(alert, pager),
+            "annotations": alert_annotations(alert, pager),
         }
         for alert in plan.alerts
     ]

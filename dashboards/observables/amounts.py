@@ -11,7 +11,7 @@ from dashboards.oracles import EXACT, STRETCHED, Oracle, counted, per_second, qu
 
 if TYPE_CHECKING:
     from dashboards.facts import Facts, Moment
-    from dashboards.oracles import Labels, Truth
+    from dashboards.oracles import Labels, Truth, Values
 
 _SUCCEEDED = {"status": ("succeeded",)}
 
@@ -119,7 +119,7 @@ def _invoices() -> tuple[Observable, ...]:
 
 
 def _amounts() -> tuple[Observable, ...]:
-    money = (
+    money: tuple[tuple[str, str, str, Values], ...] = (
         ("payment", "payment_processed", "Payments", {**_SUCCEEDED}),
         ("subscription", "subscription_created", "First invoices", {}),
         ("invoice", "invoice_paid", "Paid invoices", {}),
@@ -133,7 +133,7 @@ def _amounts() -> tuple[Observable, ...]:
     )
 
 
-def _amount(kind: str, event: str, title: str, where: dict[str, tuple[str, ...]]) -> Observable:
+def _amount(kind: str, event: str, title: str, where: Values) -> Observable:
     name = f"billing_{kind}_amount_dollars"
     oracle = quantile(
         *(0.5, event, "amount_minor", edges(name)),
@@ -208,7 +208,7 @@ def _nothing() -> Oracle:
 
 def watched() -> Section:
     """Give the panels of watched customers; everyone else is `other`, so that sums stay whole."""
-    told = (
+    told: tuple[tuple[str, str, str | None, Values], ...] = (
         ("fixes", "usage_tracked", None, {}),
         ("payments", "payment_processed", None, {}),
         ("revenue_cents", "payment_processed", "amount_minor", _SUCCEEDED),
@@ -216,9 +216,7 @@ def watched() -> Section:
     return Section("Watched customers", tuple(_watched(*each) for each in told))
 
 
-def _watched(
-    kind: str, event: str, amount: str | None, where: dict[str, tuple[str, ...]]
-) -> Observable:
+def _watched(kind: str, event: str, amount: str | None, where: Values) -> Observable:
     name = f"billing_watched_{kind}_total"
     title = kind.replace("_", " in ")
     return Observable(
@@ -239,7 +237,7 @@ def _watched(
     )
 
 
-def _by_customer(event: str, amount: str | None, where: dict[str, tuple[str, ...]]) -> Oracle:
+def _by_customer(event: str, amount: str | None, where: Values) -> Oracle:
     """Count by customer; whoever is not watched is `other`, as facts name them."""
 
     def truth(facts: Facts, moment: Moment) -> Truth:

@@ -76,7 +76,7 @@ def payment_success_low(objectives: Objectives) -> Alert:
         "warning",
         "Payments fail faster than the objective allows",
         f"{{{{ $value | humanizePercentage }}}} of payments fail; the objective is that"
-        f" {objectives.payment_success:.4g} succeed.",
+        f" {objectives.payment_success * 100:g} % succeed.",
         "Open “Failed payments by reason”. One reason in front: the provider's status page for"
         " processing_error, a card attack for incorrect_cvc and fraudulent. All reasons: the last"
         " deployment.",

@@ -5,6 +5,7 @@ The service's own view of the same minutes is on the billing dashboard.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboards.observables.model import Observable, Panel, Query, Section, Threshold
@@ -70,7 +71,7 @@ def _latencies() -> tuple[Observable, ...]:
                     "{{scenario}}",
                     reported(
                         f"the load's quantile {quantile}",
-                        lambda facts, quantile=quantile: _latency(facts, quantile),
+                        partial(_latency, quantile=quantile),
                         "scenario",
                     ),
                 ),
@@ -91,7 +92,10 @@ def _errors() -> Observable:
         Panel(
             *("stat", "percentunit", 12),
             (Threshold("green"), Threshold("yellow", 0.001), Threshold("red", 0.01)),
-            *(0, 1, 2, "no load"),
+            minimum=0,
+            maximum=1,
+            decimals=2,
+            no_value="no load",
         ),
         (
             Query(

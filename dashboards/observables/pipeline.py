@@ -109,8 +109,13 @@ def _success_rate() -> Observable:
         "success_rate",
         "Successful runs, 30 days",
         "The share of the runs of the last 30 days that were valid with every gate passed.",
-        panel("gauge", "percentunit", Threshold("red"), Threshold("yellow", 0.8),
-               Threshold("green", 0.95)),
+        Panel(
+            *("gauge", "percentunit", 8),
+            (Threshold("red"), Threshold("yellow", 0.8), Threshold("green", 0.95)),
+            minimum=0,
+            maximum=1,
+            no_value="not told",
+        ),
         (
             Query(
                 last("ci_run_success_ratio"),
@@ -120,7 +125,7 @@ def _success_rate() -> Observable:
         ),
         "Sort what failed by test: a few flaky ones usually make most of it.",
         no_alert=QUIET,
-    )  # fmt: skip
+    )
 
 
 def _tests() -> tuple[Observable, ...]:

@@ -52,7 +52,10 @@ def _coverage(objectives: Objectives) -> Observable:
         Panel(
             *("gauge", "percentunit", 12),
             (Threshold("red"), Threshold("yellow", low), Threshold("green", goal)),
-            *(0, 1, 1, "not told"),
+            minimum=0,
+            maximum=1,
+            decimals=1,
+            no_value="not told",
         ),
         (
             Query(

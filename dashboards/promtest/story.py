@@ -149,8 +149,8 @@ def _samples(telemetry: BillingTelemetry) -> Iterator[tuple[str, Labels, float]]
 
 def _levels() -> Iterator[Series]:
     """Give each gauge as it is at the end; before, it is 0, so that no average passes for it."""
-    for name, (read, _) in LEVELS.items():
-        found = read(facts(), MOMENT.end_s)
+    for name, gauge in LEVELS.items():
+        found = gauge.read(facts(), MOMENT.end_s)
         for values in CATALOGUE[name].combinations():
             labels = tuple(zip(CATALOGUE[name].labels, values, strict=True))
             value = found.get(tuple(sorted(labels)), 0.0)

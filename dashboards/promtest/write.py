@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dashboards.observables.alerts import selector
 from dashboards.promtest.run import pushed
 from dashboards.promtest.story import MOMENT, STEP_S, STEPS, facts, series
-from dashboards.rules import OWNER, alert_annotations, alert_labels
+from dashboards.rules import OURS, Pager, alert_annotations, alert_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,10 +49,10 @@ def panel_tests(plan: DashboardPlan) -> dict[str, Any]:
     return {"tests": [group]}
 
 
-def alert_tests(plan: DashboardPlan, rule_file: str, owner: str = OWNER) -> dict[str, Any]:
+def alert_tests(plan: DashboardPlan, rule_file: str, pager: Pager = OURS) -> dict[str, Any]:
     """Give the test file of a dashboard's alerts: each on a case that fires and on one that not."""
     tests = [
-        _alert_test(alert, case, owner)
+        _alert_test(alert, case, pager)
         for alert in plan.alerts
         for case in (alert.firing, alert.silent)
     ]
@@ -92,7 +92,7 @@ def _rounded(value: float) -> float:
     return math.floor(value * inverse + 0.5) / inverse
 
 
-def _alert_test(alert: Alert, case: Case, owner: str) -> dict[str, Any]:
+def _alert_test(alert: Alert, case: Case, pager: Pager) -> dict[str, Any]:
     return {
         "name": f"{alert.name} {'fires' if case.fires else 'is silent'}",
         "interval": "5m",
@@ -101,17 +101,17 @@ def _alert_test(alert: Alert, case: Case, owner: str) -> dict[str, Any]:
             {
                 "eval_time": case.eval_time,
                 "alertname": alert.name,
-                "exp_alerts": list(_expected(alert, case, owner)),
+                "exp_alerts": list(_expected(alert, case, pager)),
             }
         ],
     }
 
 
-def _expected(alert: Alert, case: Case, owner: str) -> Iterator[dict[str, Any]]:
+def _expected(alert: Alert, case: Case, pager: Pager) -> Iterator[dict[str, Any]]:
     for labels, value in case.fires:
-        words = alert_annotations(alert)
+        words = alert_annotations(alert, pager)
         yield {
-            "exp_labels": {**dict(labels), **alert_labels(alert, owner)},
+            "exp_labels": {**dict(labels), **alert_labels(alert, pager)},
             "exp_annotations": {key: _told(text, labels, value) for key, text in words.items()},
         }
 
