@@ -12,7 +12,6 @@ from ci.jobs import Job
 from ci.junit import read_junit
 from ci.local import figures
 from ci.merge import Merged, MergeOptions, merge
-from ci.part import PARTS_MAX
 from ci.reading import XML_BYTES_MAX
 from harness.history import read_histories
 from harness.partition import Durations
@@ -108,6 +107,18 @@ def too_large(place: Path) -> None:
         file.truncate(XML_BYTES_MAX + 1)
 
 
+def one_test_twice(place: Path) -> None:
+    """Tell of the first test twice."""
+    tests = json.loads((place / "report.json").read_text())["tests"]
+    change(place, tests=[tests[0], *tests])
+
+
+def rename_in_junit(place: Path) -> None:
+    """Have JUnit call a test otherwise."""
+    path = place / "junit.xml"
+    path.write_text(path.read_text().replace('name="test_two"', 'name="test_ghost"'))
+
+
 HOLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut out": (shutil.rmtree, "partition 2 of 2 is missing"),
     "without report": (lambda p: (p / "report.json").unlink(), "report.json is missing"),
@@ -145,7 +156,12 @@ HOLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "interrupted": (lambda p: change(p, interrupted=True), "it was interrupted"),
     "in trouble": (lambda p: change(p, trouble=["the worker gw0 died"]), "the worker gw0 died"),
     "badly seeded": (lambda p: change(p, seeded={"trial": ["units are 4"]}), "units are 4"),
-    "without coverage": (lambda p: change(p, coverage=True), "coverage was measured"),
+    "without coverage": (lambda p: change(p, coverage=True), "is missing, though coverage"),
+    "a ghost": (lambda p: change(p, own=[*ALL[1::2], "ghost"]), "and never collected"),
+    "a test too many": (lambda p: change(p, own=list(ALL[3::2])), "told of, and not its own"),
+    "a test twice": (one_test_twice, "it tells of a test twice"),
+    "JUnit without a test": (rename_in_junit, "leaves 1 test ("),
+    "JUnit with a ghost": (rename_in_junit, "of which the report knows nothing"),
 }
 
 
@@ -176,7 +192,8 @@ def test_too_few_partitions_are_told_by_the_pipelines_number(tmp_path: Path) -> 
     found = merged(tmp_path, MergeOptions(partitions=4, coverage_min=0, coverage_webhooks_min=0))
     assert "partition 3 of 4 is missing" in found.gaps
     assert found.exit_status == 2
-    assert PARTS_MAX >= 4
+    found = merged(tmp_path, MergeOptions(partitions=1, coverage_min=0, coverage_webhooks_min=0))
+    assert "there is a partition 2, where 1 were expected" in found.gaps
 
 
 @pytest.fixture
