@@ -93,10 +93,10 @@ def _unwoken(plans: Iterable[DashboardPlan]) -> Iterator[Finding]:
 
 def _cases(each: Observable) -> Iterator[Finding]:
     for alert in each.alerts:
-        if not alert.firing.fires:
-            yield Finding("alert", alert.name, "its firing case does not fire")
-        if alert.silent.fires:
-            yield Finding("alert", alert.name, "its silent case fires")
+        if not any(case.fires for case in alert.cases):
+            yield Finding("alert", alert.name, "it has no case that fires")
+        if all(case.fires for case in alert.cases):
+            yield Finding("alert", alert.name, "it has no case that is silent")
 
 
 def _beyond_cap(metrics: Mapping[str, Metric]) -> Iterator[Finding]:

@@ -60,10 +60,10 @@ def on_gauge(  # noqa: PLR0913 - an alert is of so many facts
     series = selector(metric, (*base, *own))
     return Alert(
         *(name, expr, hold, severity, summary, description, next_step, truth),
-        firing=Case(
-            (Series(series, bad),), eval_time, ((tuple(sorted(kept)), told or _last(bad)),)
+        cases=(
+            Case((Series(series, bad),), eval_time, ((tuple(sorted(kept)), told or _last(bad)),)),
+            Case((Series(series, good),), eval_time),
         ),
-        silent=Case((Series(series, good),), eval_time),
     )
 
 

@@ -81,14 +81,22 @@ def payment_success_low(objectives: Objectives) -> Alert:
         " processing_error, a card attack for incorrect_cvc and fraudulent. All reasons: the last"
         " deployment.",
         truth,
-        firing=Case(
-            (_payments("failed", "0+9x30"), _payments("succeeded", "0+1x30")),
-            "2h",
-            ((BILLING, "90%"),),
+        cases=(
+            # An hour in which nine of ten fail, after a quiet morning: only the fast pair sees it.
+            _case("6h5m", "0+1x60 69+9x12", "0+40x60 2401+1x12", fires="90%"),
+            # Half of all fail for hours: only the slow pair does.
+            _case("6h", "0+5x72", "0+5x72", fires="50%"),
+            # Everything fails, but these are six payments.
+            _case("2h", "0+0x17 0+1x6", "0+0x30"),
+            # It was bad and is over: the long windows remember it, the short ones do not.
+            _case("6h", "0+9x60 540+0x12", "0+1x60 60+20x12"),
         ),
-        # Everything fails, but these are six payments.
-        silent=Case((_payments("failed", "0+0x17 0+1x6"), _payments("succeeded", "0+0x30")), "2h"),
     )
+
+
+def _case(eval_time: str, failed: str, succeeded: str, fires: str | None = None) -> Case:
+    series = (_payments("failed", failed), _payments("succeeded", succeeded))
+    return Case(series, eval_time, ((BILLING, fires),) if fires else ())
 
 
 def _payments(status: str, values: str) -> Series:

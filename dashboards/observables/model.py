@@ -86,8 +86,8 @@ class Case:
 class Alert:
     """When somebody is woken, why, and what they do first.
 
-    `truth` says over facts whether it must fire. The cases are run by promtool: `firing` must, and
-    `silent` must not, though it comes near.
+    `truth` says over facts whether it must fire. The cases are run by promtool: in some it fires,
+    and in some it does not, though it comes near.
     """
 
     name: str
@@ -98,8 +98,7 @@ class Alert:
     description: str
     next_step: str
     truth: Callable[[Facts, Moment], bool]
-    firing: Case
-    silent: Case
+    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True, slots=True)

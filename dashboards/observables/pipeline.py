@@ -70,8 +70,8 @@ def run_age(objectives: Objectives) -> Observable:
     stale = f"time() - max by ({by}) ({stamp}{{{OWNED}}}) > {objectives.stale_after_s:g}"
     alert = on_gauge(
         *("CIDataStale", stamp, stale),
-        bad="0+0x600",
-        good=f"{7200 * 20}+0x600",
+        bad="0+0x330",
+        good=f"{7200}+0x330",
         hold="10m",
         severity="warning",
         summary="No run of {{ $labels.repository }} has told of itself for long",
@@ -79,8 +79,8 @@ def run_age(objectives: Objectives) -> Observable:
         " old run.",
         next_step="Does the merging job still run, and does its last step say that it pushed?",
         truth=lambda facts, moment: age(facts, moment)[NOBODY] > objectives.stale_after_s,
-        told="1d 16h 0m 0s",
-        eval_time="40h",
+        told="1d 3h 0m 0s",
+        eval_time="27h",
     )
     return Observable(
         "data_age",

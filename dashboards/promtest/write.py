@@ -51,11 +51,7 @@ def panel_tests(plan: DashboardPlan) -> dict[str, Any]:
 
 def alert_tests(plan: DashboardPlan, rule_file: str, pager: Pager = OURS) -> dict[str, Any]:
     """Give the test file of a dashboard's alerts: each on a case that fires and on one that not."""
-    tests = [
-        _alert_test(alert, case, pager)
-        for alert in plan.alerts
-        for case in (alert.firing, alert.silent)
-    ]
+    tests = [_alert_test(alert, case, pager) for alert in plan.alerts for case in alert.cases]
     return {"rule_files": [rule_file], "evaluation_interval": "5m", "tests": tests}
 
 
