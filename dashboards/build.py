@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dashboards.alertmanager import alertmanager_example
@@ -37,6 +39,7 @@ class Wanted:
     pager: Pager = field(default_factory=Pager)
 
 
+@cache
 def artefacts(wanted: Wanted) -> Mapping[str, str]:
     """Give every file by its name."""
     made = plans(wanted.objectives)
@@ -48,7 +51,7 @@ def artefacts(wanted: Wanted) -> Mapping[str, str]:
             found.update(_rules(plan, wanted.pager))
     example = f"{_MADE}\nReplace the addresses, and keep the matchers."
     found["alertmanager_example.yml"] = to_yaml(alertmanager_example(), example)
-    return dict(sorted(found.items()))
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def _rules(plan: DashboardPlan, pager: Pager) -> Iterator[tuple[str, str]]:
