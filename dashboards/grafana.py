@@ -60,7 +60,7 @@ def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
         time=Time("now-24h", "now"),
         timezone="browser",
         schemaVersion=SCHEMA_VERSION,
-        annotations=Annotations(list(_annotations(drawing))),
+        annotations=Annotations(list(_annotations(plan, drawing))),
         templating=Templating(list(_variables(plan, drawing))),
         panels=list(_panels(plan)),
     )
@@ -80,16 +80,17 @@ def _plain(drawn: Any) -> dict[str, Any]:
     return found
 
 
-def _annotations(drawing: Drawing) -> Iterator[dict[str, Any]]:
-    if drawing.build_info is None:
+def _annotations(plan: DashboardPlan, drawing: Drawing) -> Iterator[dict[str, Any]]:
+    """Mark each version that was not there a minute before; pipelines deploy nothing."""
+    if drawing.build_info is None or plan.name != "billing":
         return
+    now = f'{drawing.build_info}{{job=~"$job",instance=~"$instance"}}'
     yield {
         "name": "Deployments",
         "datasource": DATASOURCE,
         "enable": True,
         "iconColor": "purple",
-        "expr": f'changes({drawing.build_info}{{job=~"$job"}}[1m]) > 0'
-        f' or {drawing.build_info}{{job=~"$job"}} unless {drawing.build_info} offset 1m',
+        "expr": f"max by (version) ({now}) unless max by (version) ({now} offset 1m)",
         "titleFormat": "deployed {{version}}",
         "step": "60s",
     }

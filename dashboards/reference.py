@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dashboards.objectives import Objectives
+from dashboards.observables import plans
 from dashboards.observables.model import metrics_in
 
 if TYPE_CHECKING:
@@ -21,16 +23,37 @@ import and customise them, and a runbook for every alert: [DASHBOARDS.md](DASHBO
 """
 
 
-def reference_page(plans: Iterable[DashboardPlan]) -> str:
+def reference_page(drawn: Iterable[DashboardPlan]) -> str:
     """Give the page in Markdown."""
     lines = [_HEAD]
-    for plan in plans:
+    for plan in drawn:
         lines += [f"## {plan.title}", "", plan.description, ""]
         for section in plan.sections:
             lines += [f"### {section.title}", ""]
             for each in section.observables:
                 lines += _entry(each)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def runbooks() -> str:
+    """Give a runbook for every alert, with the objectives as they are by default."""
+    found = {alert.name: alert for plan in plans(Objectives()) for alert in plan.alerts}
+    shown = {
+        a.name: each for p in plans(Objectives()) for each in p.observables for a in each.alerts
+    }
+    lines: list[str] = []
+    for name, alert in found.items():
+        lines += [f"### {name}", "", f"*{alert.severity}, after {alert.hold}.*", ""]
+        lines += [f"{_plain(alert.summary)}. {_plain(alert.description)}", ""]
+        lines += [f"1. Look at “{shown[name].title}”: {_lower(shown[name].meaning)}"]
+        lines += [f"2. {alert.next_step}"]
+        lines += ["3. It ends by itself once this no longer holds:", "", "   ```promql"]
+        lines += [f"   {alert.expr}", "   ```", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _entry(each: Observable) -> Iterator[str]:
@@ -62,4 +85,4 @@ def _alert(alert: Alert) -> str:
 
 def _plain(text: str) -> str:
     """Leave Prometheus' templates out of a sentence."""
-    return _TEMPLATE.sub(lambda match: f"<{match[1]}>", text)
+    return _TEMPLATE.sub(lambda match: f"`{match[1]}`", text)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboards.reference import runbooks
 from harness.operations import OPERATIONS, Operation
 from tools.security_checklist import checklist
 
@@ -89,6 +90,7 @@ def _found(defect: dict[str, Any]) -> str:
 TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "operations": (ROOT / "docs" / "PROFILE.md", operations_table),
     "kill_matrix": (ROOT / "docs" / "GAUNTLET.md", kill_matrix),
+    "runbooks": (ROOT / "docs" / "DASHBOARDS.md", runbooks),
     "security_checklist": (ROOT / "docs" / "SECURITY_TESTING_CHECKLIST.md", checklist),
 }
 

@@ -54,8 +54,9 @@ def _difference() -> Observable:
         severity="critical",
         summary="The ledger and what was paid differ",
         description="{{ $value }} cents were paid that the books do not have, or the other way.",
-        next_step="Run `billing-harness audit` (reading only): it names the customers and charges."
-        " Until it is explained, refund nothing by hand.",
+        next_step="List the provider's charges since it began and the ledger's payments, match them"
+        " by the provider's id, and find the one that has no fellow. Until it is explained, refund"
+        " nothing by hand.",
         truth=differs,
         shown=BILLING,
         told="700",
@@ -84,8 +85,8 @@ def _duplicates() -> Observable:
         severity="critical",
         summary="A customer was charged twice",
         description="{{ $value }} charges were made beyond the first for one fix.",
-        next_step="Run `billing-harness audit` for the charges' ids, refund the second of each at"
-        " the provider, then look for the retry that took a new idempotency key.",
+        next_step="Find payments of one customer with one cause in the ledger, refund the later"
+        " ones at the provider, then look for the retry that took a new idempotency key.",
         truth=is_double,
         shown=BILLING,
     )
