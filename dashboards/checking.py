@@ -12,6 +12,7 @@ from dashboards.checks.lint import check_lint, check_parses
 from dashboards.checks.live import check_page, read_page
 from dashboards.checks.orphans import check_orphans
 from dashboards.checks.programs import check_rules, run
+from dashboards.checks.roundtrip import check_roundtrip
 from dashboards.observables import plans
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ def check_everything(objectives: Objectives) -> tuple[list[Finding], list[Skippe
         if name.endswith(_SUFFIX)
     }
     odd, unparsed = check_parses(drawn)
+    lost, untravelled = check_roundtrip(drawn)
     wrong, unrun = check_rules(files)
-    return [*check_orphans(plans(objectives)), *check_lint(drawn), *odd, *wrong], unparsed + unrun
+    defined = [*check_orphans(plans(objectives)), *check_lint(drawn)]
+    return [*defined, *odd, *lost, *wrong], [*unparsed, *untravelled, *unrun]
 
 
 def check_service(url: str) -> tuple[list[Finding], list[Skipped]]:

@@ -24,7 +24,7 @@ COLUMNS = 24
 _SHARED_TOOLTIP = 2
 _HIDDEN = 2
 _ON_TIME_CHANGE = 2
-_OLD_OF_DASHBOARD = ("__inputs", "rows", "sharedCrosshair", "hideControls", "style", "gnetId")
+_OLD_OF_DASHBOARD = ("__inputs", "rows", "sharedCrosshair", "hideControls", "style", "gnetId", "id")
 _OLD_OF_VARIABLE = ("useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count")
 _OF_TARGET = ("refId", "expr", "legendFormat", "instant", "format", "datasource")
 
@@ -67,6 +67,7 @@ def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
     data = _plain(drawn)
     for key in _OLD_OF_DASHBOARD:
         data.pop(key, None)
+    data["timepicker"] = {}
     data["templating"]["list"] = [_variable(each) for each in data["templating"]["list"]]
     return data
 

@@ -40,9 +40,13 @@ def alert_annotations(alert: Alert, pager: Pager = OURS) -> dict[str, str]:
 
 
 def rule_groups(plan: DashboardPlan, pager: Pager = OURS) -> dict[str, Any]:
-    """Give the rule file of a dashboard: recorded series first, then alerts."""
-    recorded = [{"record": k, "expr": v} for k, v in recording_rules().items()]
-    alerts = [
+    """Give the rule file of a dashboard, as one group.
+
+    The rules of a group are evaluated in their order, so alerts see what was recorded just now.
+    """
+    recorded = recording_rules() if plan.name == "billing" else {}
+    rules: list[dict[str, Any]] = [{"record": k, "expr": v} for k, v in recorded.items()]
+    rules += [
         {
             "alert": alert.name,
             "expr": alert.expr,
@@ -52,5 +56,4 @@ def rule_groups(plan: DashboardPlan, pager: Pager = OURS) -> dict[str, Any]:
         }
         for alert in plan.alerts
     ]
-    first = [{"name": f"{plan.name}_recorded", "rules": recorded}] if plan.name == "billing" else []
-    return {"groups": [*first, {"name": f"{plan.name}_alerts", "rules": alerts}]}
+    return {"groups": [{"name": plan.name, "rules": rules}]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboards.checks.lint import check_lint, check_parses
+from dashboards.checks.roundtrip import check_roundtrip
 from dashboards.grafana import Drawing, dashboard_json
 from dashboards.objectives import Objectives
 from dashboards.observables import plans
@@ -137,6 +138,23 @@ def test_a_check_that_cannot_be_made_is_told_or_finds() -> None:
     found, skipped = check_parses({"billing": data})
     assert len(found) + len(skipped) == 1
     assert not skipped or "promql-parser is not installed" in skipped[0].reason
+
+
+def test_what_grafanas_types_do_not_know_is_found() -> None:
+    """A key that does not come back through Grafana's types is found; what may be lost is not."""
+
+    def forgetful(data: Any) -> Any:
+        kept = copy.deepcopy(data)
+        kept.pop("refresh")
+        for each in kept["templating"]["list"]:
+            each.pop("definition", None)
+        return kept
+
+    found, skipped = check_roundtrip({"billing": BILLING}, forgetful)
+    assert [finding.what for finding in found] == ["Grafana's types do not know refresh"]
+    assert skipped == []
+    lost, _ = check_roundtrip(DRAWN)
+    assert lost == []
 
 
 def test_variables_and_look_are_as_asked() -> None:

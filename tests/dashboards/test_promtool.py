@@ -150,14 +150,16 @@ def test_a_changed_alert_fires_wrongly_or_not_at_all(tmp_path: Path) -> None:
     """Each changed alert of the table fails one of its cases."""
     for number, (name, old, new) in enumerate(ALERTS):
         (plan,) = [p for p in (PLANS["billing"], PLANS["ci"]) if _named(p, name)]
-        *recorded, alerts = rule_groups(plan)["groups"]
-        (rule,) = [rule for rule in alerts["rules"] if rule["alert"] == name]
+        (group,) = rule_groups(plan)["groups"]
+        (rule,) = [rule for rule in group["rules"] if rule.get("alert") == name]
+        recorded = [rule for rule in group["rules"] if "record" in rule]
         assert old in rule["expr"], (name, old)
-        mutant = {"name": "mutant", "rules": [{**rule, "expr": rule["expr"].replace(old, new)}]}
+        mutant = {**rule, "expr": rule["expr"].replace(old, new)}
+        changed = {"name": "changed", "rules": [*recorded, mutant]}
         rules = f"rules{number}.yml"
         whole = alert_tests(plan, rules)
         whole["tests"] = [case for case in whole["tests"] if _is_of(case, name)]
-        (tmp_path / rules).write_text(to_yaml({"groups": [*recorded, mutant]}))
+        (tmp_path / rules).write_text(to_yaml({"groups": [changed]}))
         (tmp_path / f"tests{number}.yml").write_text(to_yaml(whole))
     files = [f"tests{number}.yml" for number in range(len(ALERTS))]
     said = promtool(tmp_path, "test", "rules", *files)
