@@ -18,6 +18,7 @@ from harness.redact import Redactor
 from harness.session import Session
 from harness.target.load import find_target
 from harness.target.wire import Call, NoReply, Reply
+from harness.timeline import end_subscriptions
 from harness.transport import Transport
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Ground:
             session = self._session(test, self.history, transport)
             session.patient = False  # how a stranger is held off is what such a test is about
             yield session
+            end_subscriptions(session)
 
     def aside(self, test: str) -> Session:
         """Give a session whose doings are no part of the run's history."""

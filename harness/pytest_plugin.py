@@ -31,7 +31,7 @@ from harness.running import running
 from harness.selection import kept
 from harness.session import Session
 from harness.target.load import find_target
-from harness.timeline import Timeline, turn
+from harness.timeline import Timeline, end_subscriptions, turn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -154,28 +154,19 @@ def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]
     if not ground.answers():
         raise Unknown(f"the target has stopped answering; it last accepted {ground.last_accepted}")
     with turn(ground.plan.folder, alone=not _ALONE.isdisjoint(request.fixturenames)):
-        yield ground.session(request.node.nodeid)
+        session = ground.session(request.node.nodeid)
+        yield session
+        end_subscriptions(session)
 
 
 @pytest.fixture
-def clock(billing: Session, ground: Ground, simulator: SimulatorProvider) -> Iterator[Timeline]:
-    """Let a test move time, for the target and its payment provider; no other runs meanwhile.
-
-    What the test subscribed to is cancelled afterwards, or it would renew through later stories.
-    """
+def clock(billing: Session, ground: Ground, simulator: SimulatorProvider) -> Timeline:
+    """Let a test move time, for the target and its payment provider; no other runs meanwhile."""
     if ground.target.profile.clock is None:
         pytest.skip("the profile names no [clock]")
     if "advance_time" not in ground.target.operations:
         pytest.skip("the target does not map advance_time")
-    yield Timeline(billing, simulator)
-    asked = [r for r in billing.records if r.operation == "subscribe"]
-    for record in [r for r in asked if r.outcome.kind != "refused"]:
-        billing.perform(
-            "cancel_subscription",
-            customer=next(c for c in billing.customers if c.id == record.customer),
-            subscription=record.outcome.get("subscription"),
-            at_period_end=False,
-        )
+    return Timeline(billing, simulator)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import Unknown
+from harness.errors import NotMapped, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,28 @@ def drain(session: Session, deadline_s: float) -> None:
     while session.ok("drain", deadline_s=_DRAIN_S).get("settled") is False:
         if time.monotonic() > ends_at:
             raise Unknown(f"the target did not settle within {deadline_s:g} s")
+
+
+def end_subscriptions(session: Session) -> None:
+    """Cancel what a test subscribed to, or it would renew through every later story of time."""
+    mapped = {"advance_time", "cancel_subscription"} <= session.target.operations
+    if not mapped or session.target.profile.clock is None:
+        return
+    asked = {
+        (record.customer, record.outcome.get("subscription"))
+        for record in session.records
+        if record.operation == "subscribe" and record.outcome.kind != "refused"
+    }
+    owners = {customer.id: customer for customer in session.customers}
+    for who, subscription in sorted(asked, key=str):
+        if who in owners:
+            with contextlib.suppress(NotMapped):  # nobody knows its id
+                session.perform(
+                    "cancel_subscription",
+                    customer=owners[who],
+                    subscription=subscription,
+                    at_period_end=False,
+                )
 
 
 @contextlib.contextmanager
