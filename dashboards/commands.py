@@ -16,7 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-ROOT = Path(__file__).parents[1]
 Thresholds = Annotated[
     list[str] | None,
     typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dashboards.drawing import DATASOURCE, draw
+from harness.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,13 +42,18 @@ class Drawing:
 
 
 def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
-    """Give a dashboard as Grafana's import and its provisioning take it."""
-    from grafanalib.core import (  # type: ignore[import-untyped]  # untyped there
-        Annotations,
-        Dashboard,
-        Templating,
-        Time,
-    )
+    """Give a dashboard as Grafana's import takes it. Raises `SettingsError`."""
+    try:
+        from grafanalib.core import (  # type: ignore[import-untyped]  # untyped there
+            Annotations,
+            Dashboard,
+            Templating,
+            Time,
+        )
+    except ImportError:
+        raise SettingsError(
+            "grafanalib is not installed", hint="pip install 'billing-harness[dashboards]'"
+        ) from None
 
     drawn = Dashboard(
         title=plan.title,

@@ -48,7 +48,7 @@ def on_gauge(  # noqa: PLR0913 - an alert is of so many facts
     own: Labels = (),
     shown: Labels | None = None,
     told: str | None = None,
-    eval_time: str = "2h",
+    eval_time: str = "1h",
 ) -> Alert:
     """Make an alert on one gauge: `bad` and `good` are values to either side of the line.
 

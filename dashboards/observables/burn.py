@@ -83,13 +83,13 @@ def payment_success_low(objectives: Objectives) -> Alert:
         truth,
         cases=(
             # An hour in which nine of ten fail, after a quiet morning: only the fast pair sees it.
-            _case("6h5m", "0+1x60 69+9x12", "0+40x60 2401+1x12", fires="90%"),
+            _case("6h5m", "0+1x120 129+9x26", "0+40x120 4801+1x26", fires="90%"),
             # Half of all fail for hours: only the slow pair does.
-            _case("6h", "0+5x72", "0+5x72", fires="50%"),
+            _case("6h", "0+5x144", "0+5x144", fires="50%"),
             # Everything fails, but these are six payments.
-            _case("2h", "0+0x17 0+1x6", "0+0x30"),
+            _case("2h", "0+0x41 0+1x6", "0+0x48"),
             # It was bad and is over: the long windows remember it, the short ones do not.
-            _case("6h", "0+9x60 540+0x12", "0+1x60 60+20x12"),
+            _case("6h", "0+9x120 1080+0x24", "0+1x120 120+20x24"),
         ),
     )
 

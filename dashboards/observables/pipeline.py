@@ -70,8 +70,8 @@ def run_age(objectives: Objectives) -> Observable:
     stale = f"time() - max by ({by}) ({stamp}{{{OWNED}}}) > {objectives.stale_after_s:g}"
     alert = on_gauge(
         *("CIDataStale", stamp, stale),
-        bad="0+0x330",
-        good=f"{7200}+0x330",
+        bad="0+0x660",
+        good=f"{7200}+0x660",
         hold="10m",
         severity="warning",
         summary="No run of {{ $labels.repository }} has told of itself for long",

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 STEP_S = 300
 STEPS = 312
+INTERVAL_S = STEP_S // 2
+"""Between two samples: the shortest window must hold two, also where it is open to the left."""
+SAMPLES = 2 * STEPS
 MOMENT = Moment(end_s=STEP_S * STEPS, range_s=86_400, rate_s=4 * STEP_S)
 _NOT_TOLD = frozenset({"webhook_stored", "credits_expired"})
 _STUCK_FROM_STEP = 300
@@ -139,7 +142,7 @@ def _counted() -> Iterator[Series]:
             shown |= fresh
             # Each has counted something else before, which no window may show.
             before = 1000 + 37 * number if value else 0
-            yield _series(name, labels, "a", f"{before}+{value:.15g}x{STEPS}")
+            yield _series(name, labels, "a", f"{before}+{value / 2:.15g}x{SAMPLES}")
 
 
 def _samples(telemetry: BillingTelemetry) -> Iterator[tuple[str, Labels, float]]:
@@ -159,7 +162,7 @@ def _levels() -> Iterator[Series]:
             value = found.get(tuple(sorted(labels)), 0.0)
             if value or not labels:
                 for instance in "ab":
-                    yield _series(name, labels, instance, f"0+0x{STEPS - 1} {value:.15g}")
+                    yield _series(name, labels, instance, f"0+0x{SAMPLES - 1} {value:.15g}")
 
 
 def _series(name: str, labels: Labels, instance: str, values: str) -> Series:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboards.observables.alerts import selector
 from dashboards.promtest.run import pushed
-from dashboards.promtest.story import MOMENT, STEP_S, STEPS, facts, series
+from dashboards.promtest.story import INTERVAL_S, MOMENT, SAMPLES, STEP_S, facts, series
 from dashboards.rules import OURS, Pager, alert_annotations, alert_labels
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def fill(expr: str, chosen: Mapping[str, str] | None = None) -> str:
 
 def panel_tests(plan: DashboardPlan) -> dict[str, Any]:
     """Give the test file of a dashboard's panels: each query on the story."""
-    told = series() if plan.name == "billing" else pushed(STEPS)
+    told = series() if plan.name == "billing" else pushed(SAMPLES)
     group = {
         "name": "panels",
-        "interval": f"{STEP_S}s",
+        "interval": f"{INTERVAL_S}s",
         "input_series": [{"series": each.name, "values": each.values} for each in told],
         "promql_expr_test": [_shows(query) for each in plan.observables for query in each.queries],
     }
@@ -91,7 +91,7 @@ def _rounded(value: float) -> float:
 def _alert_test(alert: Alert, case: Case, pager: Pager) -> dict[str, Any]:
     return {
         "name": f"{alert.name} {'fires' if case.fires else 'is silent'}",
-        "interval": "5m",
+        "interval": f"{INTERVAL_S}s",
         "input_series": [{"series": each.name, "values": each.values} for each in case.series],
         "alert_rule_test": [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,6 +58,14 @@ def test_build_writes_what_an_owner_asked_for(tmp_path: Path) -> None:
     told = run(*out, "--check")
     assert told.exit_code == 1
     assert "ci_rules.yml: stale" in told.output
+
+
+def test_without_grafanalib_the_next_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has not installed the extra is told how to, and nothing is written."""
+    monkeypatch.setitem(sys.modules, "grafanalib.core", None)
+    told = run("build", "--out", "nowhere", "--datasource", "not-yet-drawn")
+    assert told.exit_code == 2
+    assert not Path("nowhere").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
