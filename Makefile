@@ -43,6 +43,7 @@ check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 	@$(BIN)/python -m tools.scan_secrets
 	@$(BIN)/python -m tools.check_links
 	@$(BIN)/python -m tools.docs_tables --check
+	@$(BIN)/billing-harness dashboards build --check --docs docs
 
 bench: $(READY) ## Side-by-side measurements (minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -7,6 +7,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.billing.databases import on_both_databases
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def leave_one_credit(tenant: Tenant) -> None:
         tenant.fix(f"before-{number}")
 
 
+@pytest.mark.nightly
 def test_fifty_fixes_at_the_last_credit_with_a_card(tenant: Tenant) -> None:
     """One takes the credit, forty-nine are charged, none twice."""
     tenant.add_card()

@@ -53,6 +53,7 @@ def crashing(tmp_path_factory: pytest.TempPathFactory, databases: Databases) -> 
         teller.close()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "place",
     [

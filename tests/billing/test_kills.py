@@ -37,6 +37,7 @@ def strike(herd: Herd, kills: int, choices: random.Random) -> None:
             herd.spawn()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "kills", [pytest.param(12, id="few"), pytest.param(100, marks=pytest.mark.nightly, id="many")]
 )

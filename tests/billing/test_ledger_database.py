@@ -236,6 +236,7 @@ def debit(url: str, customer_id: str, worker: int) -> None:
     database.dispose()
 
 
+@pytest.mark.nightly
 def test_four_processes_lose_no_debit(bench: Bench) -> None:
     """Writers in four processes wait for each other, and every single debit is in the balance."""
     customer_id = bench.customer(card=False, credits_left=5)

@@ -134,6 +134,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_that_is_not_stored(
         tenant.assert_books_balance()
 
 
+@pytest.mark.nightly
 def test_without_its_file_nothing_is_acknowledged(tmp_path: Path, simulator: Simulator) -> None:
     """SQLite would go on writing into a file that was removed; the service notices, and stops."""
     with running_service(tmp_path, simulator) as service, new_tenant(service) as tenant:

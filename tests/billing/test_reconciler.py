@@ -172,6 +172,7 @@ def test_a_removal_that_was_cut_off_is_finished(
     assert simulator.official().v1.payment_methods.list({"customer": stripe_id}).data == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("confirms", [True, False])
 def test_an_authentication_is_followed_to_its_end(
     live: Bench, simulator: Simulator, *, confirms: bool
@@ -315,6 +316,7 @@ def test_one_process_at_a_time_makes_the_pass(live: Bench) -> None:
     assert second.run_if_due() is not None
 
 
+@pytest.mark.nightly
 def test_the_command_tells_what_is_left_by_its_status(
     live: Bench, own_simulator: Simulator, tmp_path: Path
 ) -> None:

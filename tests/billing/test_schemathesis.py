@@ -136,6 +136,7 @@ def assert_all_reached(prepared: Prepared, statuses: dict[str, dict[str, int]]) 
     assert '"level": "error"' not in logs
 
 
+@pytest.mark.nightly
 def test_a_seeded_run_finds_nothing(prepared: Prepared) -> None:
     """All checks over examples, random requests and linked ones: nothing, and all is reached."""
     statuses = prepared.fuzz("--phases", "examples,fuzzing,stateful", "--max-examples", "5")

@@ -65,6 +65,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
     assert made.nothing_left(), f"left behind: {made.left()}"
 
 
+@pytest.mark.nightly
 def test_a_bad_test_is_tried_again_alone(suites: Path, command: Command) -> None:
     """Who passes then is flaky and unknown; about money it stays failed; all is in one history."""
     report = suites / "report"

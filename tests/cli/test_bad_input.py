@@ -53,7 +53,7 @@ def test_an_unknown_target_is_told_with_those_there_are(command: Command) -> Non
     finished, _ = refused(command, "--target", "missing.toml")
     finished.refused("no profile missing.toml")
     finished, _ = refused(command, "--suite", "load_test")
-    finished.refused("no suite 'load_test'", "Suites: e2e, security")
+    finished.refused("no suite 'load_test'", "Suites: contract, e2e, security")
 
 
 def test_settings_that_make_no_sense_are_all_told(command: Command) -> None:
@@ -175,11 +175,11 @@ def test_a_target_that_falls_silent_ends_the_run(
 ) -> None:
     """Once it has stopped answering, the rest is unknown without a timeout each."""
     folder = command.folder / "report"
-    with serving(fault, after=12) as odd:
+    with serving(fault, after=5) as odd:
         profile = odd.profile(command.folder, timeout_s=0.5)
         arguments = ("--target", profile, "-n", workers, "--report", folder)
         finished = command.run("run", *arguments, env=KEY)
-        unanswered = len(odd.requests) - 12
+        unanswered = len(odd.requests) - 5
     assert finished.status == 2, finished
     assert "Traceback" not in finished.err
     # Five in a row in each process that tests, and in the one that judges.
@@ -193,6 +193,7 @@ def test_a_target_that_falls_silent_ends_the_run(
         assert "the target has stopped answering; it last accepted" in reasons
 
 
+@pytest.mark.nightly
 def test_a_service_that_dies_in_the_middle_is_told(command: Command) -> None:
     """When a part of the stack ends by itself, that is the reason why the run proves nothing."""
     folder = command.folder / "report"

@@ -42,6 +42,7 @@ def test_the_reference_fits_its_profile(command: Command) -> None:
     assert SECRET.search(finished.out + finished.err) is None
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [

@@ -57,7 +57,9 @@ def test_a_stopped_run_reports_what_had_run(
     (of,) = set(re.findall(r"of (\d+) tests", finished.err))
     assert 0 < sum(counts["passed"] for counts in facts["suites"].values()) < int(of)
     assert facts["customers"] > 0
-    assert {check["kind"] for check in facts["checks"]} == {"valid"}
+    kinds = {check["kind"] for check in facts["checks"]}
+    assert kinds <= {"valid", "skipped"}  # which facts there are depends on where it was stopped
+    assert "valid" in kinds
     assert {file.name for file in folder.iterdir()} == REPORT_FILES
     assert {line["line"] for line in history_of(folder)} == {"run", "begin", "end"}
     assert secrets_in(folder) == []

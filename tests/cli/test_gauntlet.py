@@ -42,6 +42,7 @@ def test_the_canary_is_killed_and_the_clean_service_is_not(
     assert (told["complete"], told["false_alarms"], told["survivors"]) == (True, [], [])
 
 
+@pytest.mark.nightly
 def test_ctrl_c_keeps_a_partial_matrix(command: Command, tmp_path: Path) -> None:
     """Status 130, a matrix marked partial, and nothing left running."""
     with command.start(*CANARY, "--report", tmp_path) as running:

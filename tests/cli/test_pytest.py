@@ -31,6 +31,7 @@ def test_suites_run_under_plain_pytest(command: Command) -> None:
     assert re.search(r"\d+ passed", finished.out)
 
 
+@pytest.mark.nightly
 def test_suites_run_beside_somebody_elses_harness(command: Command) -> None:
     """By import name, from a folder with a package called `harness`, the suites still run."""
     own = command.folder / "project" / "harness"
@@ -43,6 +44,7 @@ def test_suites_run_beside_somebody_elses_harness(command: Command) -> None:
     assert "1 passed" in finished.out
 
 
+@pytest.mark.nightly
 def test_a_run_takes_no_options_from_pytests_environment(command: Command) -> None:
     """`PYTEST_ADDOPTS` and a plugin of the caller's cannot change what a run tries."""
     env = {"PYTEST_ADDOPTS": "-k nothing", "PYTEST_PLUGINS": "no_such_plugin", "ODD_KEY": "k" * 9}

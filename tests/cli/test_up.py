@@ -55,6 +55,7 @@ def test_a_program_gets_one_line_of_json(command: Command) -> None:
     assert command.nothing_left()
 
 
+@pytest.mark.nightly
 def test_a_person_gets_a_table_and_a_word_how_to_stop(command: Command) -> None:
     """Every address and key stands on a line of its own; SIGTERM ends it as Ctrl-C does."""
     with command.start("up", "--seed", "7") as running:

@@ -21,6 +21,8 @@ VARIABLES = {
     "STACK_TEST_CONTROL_TOKEN": "tc_test_x",
     "STACK_STRIPE_URL": "http://127.0.0.1:9",
     "STACK_LOG_DIR": "/nowhere",
+    "STACK_MAIL_DIR": "/nowhere",
+    "STACK_METRICS_TOKEN": "mt_test_x",
 }
 
 

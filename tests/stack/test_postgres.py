@@ -50,6 +50,7 @@ def test_a_stack_runs_on_a_server_of_its_own(marker: str) -> None:
     assert eventually(lambda: not marked(marker) and not alive(server))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_the_server_does_not_outlive_its_parent(how: signal.Signals, marker: str) -> None:
     """A kill -9 and a Ctrl-C of the command leave no process of PostgreSQL behind."""
