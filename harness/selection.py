@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.settings import RunSettings
 
 SMOKE = "smoke"
+_WORD = re.compile(r"[\w.:+\-\[\]\\/]+")  # what pytest's -k takes for a name
 _GROUP = re.compile(r"\bmark\.group\(([^)]*)\)")
 
 
@@ -60,6 +61,12 @@ def selection(settings: RunSettings) -> Selection:
         raise TargetError(
             f"there is no group {', '.join(map(repr, wrong))} in {', '.join(suites)}",
             hint=f"Groups: {', '.join(known) or 'none'}.",
+        )
+    odd = [word for word in settings.tests if not _WORD.fullmatch(word)]
+    if odd:
+        raise TargetError(
+            f"{', '.join(map(repr, odd))} can be in no test's name",
+            hint="Say a part of a test's or a file's name to --test: test_trial, refund.",
         )
     smoke = SMOKE in settings.suites
     return Selection(tuple(suites), smoke, settings.groups, settings.tests)

@@ -23,10 +23,11 @@ _OPTIONS = {
 
 
 def _listed(value: object) -> object:
-    """Take a list as the environment writes it: names with commas between."""
-    if not isinstance(value, str):
+    """Take lists as people write them: names with commas between, in the environment or not."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(entry, str) for entry in given):
         return value
-    return tuple(name.strip() for name in value.split(",") if name.strip())
+    return tuple(name.strip() for entry in given for name in entry.split(",") if name.strip())
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]

@@ -33,6 +33,13 @@ def test_what_does_not_exist_is_told_with_what_does() -> None:
     assert "Groups: " in (told.value.hint or "")
 
 
+def test_words_come_with_commas_or_one_by_one() -> None:
+    """`--test a,b` and `--test a --test b` are the same; what no name can hold is refused."""
+    assert run_settings(tests=("a,b", "c")).tests == ("a", "b", "c")
+    with pytest.raises(TargetError, match="can be in no test's name"):
+        selection(run_settings(tests=("not a (name",)))
+
+
 def test_a_test_is_kept_by_its_markers(marked: list[pytest.Item]) -> None:
     """Without a wish every test is kept; with one, those that are marked for it."""
 
