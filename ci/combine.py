@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci.part import Part
+    from harness.checks.sometimes import Sometimes
     from harness.checks.verdict import CheckVerdict, Finding
 
 _WORST = ("invalid", "unknown", "valid", "skipped")
@@ -38,12 +39,24 @@ def combined(
         coverage=_coverage(parts),
         customers=sum(report.customers for report in reports),
         performed=sum(report.performed for report in reports),
+        sometimes=_sometimes(parts),
+        reproductions=tuple(way for report in reports for way in report.reproductions),
         trouble=(
             *doubts,
             *(f"{part.name}: {reason}" for part in parts for reason in part.report.trouble),
         ),
         files={"history": HISTORY, "junit": "junit.xml", "json": "report.json"},
     )
+
+
+def _sometimes(parts: Sequence[Part]) -> tuple[Sometimes, ...]:
+    """Add up how often each situation was come across."""
+    found: dict[str, Sometimes] = {}
+    for part in parts:
+        for seen in part.report.sometimes:
+            before = found[seen.name].count if seen.name in found else 0
+            found[seen.name] = replace(seen, count=before + seen.count)
+    return tuple(found.values())
 
 
 def all_tests(parts: Sequence[Part]) -> list[TestResult]:

@@ -20,7 +20,7 @@ from harness.partition import Durations, read_durations
 from harness.report.junit import junit
 from harness.report.page import page
 from harness.report.results import EXIT_INVALID, EXIT_UNKNOWN, EXIT_VALID
-from harness.report.write import prepare_folder, write_whole
+from harness.report.write import prepare_folder, write_ways, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,6 +234,7 @@ def _write(merged: Merged, out: Path) -> None:
     shown["doubts"] += [f"{g.name} {g.status}: {g.reason}" for g in merged.gates if g.is_bad]
     write_whole(out / "report.html", page(shown))
     write_whole(out / "junit.xml", junit(data))
+    write_ways(data, out)
 
 
 def _write_durations(path: Path, before: Durations, merged: Merged) -> None:

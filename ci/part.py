@@ -8,7 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ci.reading import Unreadable, read_json
+from harness.checks.sometimes import Sometimes
 from harness.checks.verdict import CheckVerdict
+from harness.replay.reproduce import Reproduction
 from harness.report.results import TestResult
 
 REPORT = "report.json"
@@ -75,6 +77,8 @@ class Report(_Plain):
     performed: int = Field(ge=0)
     trouble: tuple[str, ...]
     partition: Facts
+    sometimes: tuple[Sometimes, ...] = ()
+    reproductions: tuple[Reproduction, ...] = ()
 
 
 class Part(_Plain):

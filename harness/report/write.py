@@ -16,6 +16,8 @@ from harness.report.page import page
 from harness.target.load import fixtures_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.redact import Redactor
     from harness.report.results import RunResults
 
@@ -42,6 +44,14 @@ def prepare_folder(folder: Path) -> None:
         ) from None
 
 
+def write_ways(data: Mapping[str, Any], folder: Path) -> None:
+    """Write the shortest ways to what was found, as stories and as programs."""
+    for number, way in enumerate(data["reproductions"], start=1):
+        for kind, text in (("json", way["story"]), ("sh", way["curl"]), ("py", way["python"])):
+            if text:
+                write_whole(folder / f"replay-{number}.{kind}", text)
+
+
 def prepare_file(path: Path) -> None:
     """Make sure that a file can be written. Raises `ReportError`."""
     try:
@@ -60,10 +70,7 @@ def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
         "kill_matrix": _last_matrix(),
         "titles": requirement_titles(),
     }
-    for number, way in enumerate(data["reproductions"], start=1):
-        for kind, text in (("json", way["story"]), ("sh", way["curl"]), ("py", way["python"])):
-            if text:
-                write_whole(folder / f"replay-{number}.{kind}", text)
+    write_ways(data, folder)
     write_whole(folder / "report.json", json.dumps(data, indent=2, default=str) + "\n")
     write_whole(folder / "report.html", page(data))
     write_whole(folder / "junit.xml", junit(data))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import coverage
 
+from harness.checks.sometimes import Sometimes
 from harness.checks.verdict import CheckVerdict
 from harness.history import History, Record
 from harness.measuring import COVERAGE_FILE
@@ -66,6 +67,7 @@ def make_part(
         coverage=Coverage(tuple(OPERATIONS), ("create_customer",), ("BH-9",), ()),
         customers=2,
         performed=_history(place, index),
+        sometimes=(Sometimes("subscribed", "A customer subscribed", index),),
         files={"history": "history.jsonl"},
         partition={
             "index": index,

@@ -56,6 +56,7 @@ def test_whole_parts_are_one_valid_run(tmp_path: Path) -> None:
     assert found.results.checks[0].examined == 6
     facts = json.loads((tmp_path / "out" / "report.json").read_text())
     assert (facts["expected"], facts["collected"], facts["customers"]) == (6, 6, 6)
+    assert [seen["count"] for seen in facts["sometimes"]] == [1 + 2 + 3]
     assert "valid" in (tmp_path / "out" / "report.html").read_text()
 
 
