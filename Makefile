@@ -29,7 +29,7 @@ test: $(READY) ## Run the project's own tests
 	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 canary: $(READY) ## Break the reference on purpose, once: the suites must notice
-	@$(BIN)/billing-harness gauntlet --defect canary --report reports/canary $(ARGS)
+	@$(BIN)/billing-harness gauntlet --defect canary --suite e2e --report reports/canary $(ARGS)
 
 gauntlet: $(READY) ## Break it in every way there is; write the matrix of who found what (minutes)
 	@$(BIN)/billing-harness gauntlet --quick --json fixtures/kill_matrix.json $(ARGS) || test $$? -eq 99

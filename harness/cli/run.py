@@ -336,7 +336,7 @@ def _tell_way(way: Reproduction, folder: Path) -> None:
     if way.lines <= _LINES_SHOWN:
         for line in way.curl.splitlines():
             output.print(
-                f"      {line}", style="dim", highlight=False, markup=False, soft_wrap=True
+                f"      {line}".rstrip(), style="dim", highlight=False, markup=False, soft_wrap=True
             )
     output.print(Text.assemble("    again: ", (again, "bold")), soft_wrap=True)
 
