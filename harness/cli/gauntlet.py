@@ -31,7 +31,7 @@ EXIT = (
     " 99 too few were killed; 2 partial, or not able to run; 130 interrupted."
 )
 QUICK = ("e2e", "security", "contract")
-_DEADLINE_S = 300.0
+_DEADLINE_S = 600.0
 _CORES = os.cpu_count() or 1
 _COLOURS = {
     "killed": "green",
