@@ -9,6 +9,7 @@ OWASP ASVS 5.0, V1.2.4; PCI DSS 4.0.1, 6.2.4.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,11 @@ def _tell(billing: Session, tenant: Tenant, place: Place, text: str) -> str:
     return seen(reply)
 
 
+def _said(mark: str, answer: str) -> bool:
+    """Whether an answer says so in a word of its own: ids are drawn, and hold any letters."""
+    return re.search(rf"(?<![\w-]){re.escape(mark)}", answer) is not None
+
+
 @pytest.mark.requirement("CWE-89", "CWE-209", "ASVS 5.0 V1.2.4", "API8:2023")
 def test_no_field_breaks_over_a_quote(billing: Session) -> None:
     """Quotes, comments and brackets break nothing, and no answer speaks of a database."""
@@ -128,7 +134,7 @@ def test_no_field_breaks_over_a_quote(billing: Session) -> None:
         for turn in range(3):
             text = _in_place(texts[(number + turn) % len(texts)], place.usual)
             answer = _tell(billing, tenant, place, text).lower()
-            told = [mark for mark in payloads("sql")["told"] if mark in answer]
+            told = [mark for mark in payloads("sql")["told"] if _said(mark, answer)]
             assert not told, f"{text!r} in {place} makes the database itself answer: {told}"
 
 
