@@ -116,7 +116,7 @@ def read_state(session: Session, customer: Customer, *, is_closed: bool = False)
     """Read what the target shows of a customer; what it does not map stays None.
 
     A closed account's own credential opens nothing any more: showing it would only be counted as
-    a wrong key, of which a target takes few.
+    a wrong key, of which a target takes few. Whose credential nobody kept is read by the operator.
     """
     problems: list[str] = []
     can_operate = "operator" in session.target.profile.auth
@@ -124,7 +124,8 @@ def read_state(session: Session, customer: Customer, *, is_closed: bool = False)
     def ask(operation: str) -> Any:
         if operation not in session.target.operations:
             return None
-        role: Role = "operator" if is_closed and can_operate else "customer"
+        keyless = is_closed or customer.credential is None
+        role: Role = "operator" if keyless and can_operate else "customer"
         outcome = session.perform(operation, customer=customer, role=role)
         if outcome.kind == "refused" and can_operate and role == "customer":
             outcome = session.perform(operation, customer=customer, role="operator")

@@ -57,10 +57,18 @@ class Journal:
     """Every movement of some customers, oldest first."""
 
     movements: tuple[Movement, ...]
+    _of: dict[str | None, list[Movement]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        """Sort by customer once: a load has ten thousand of them."""
+        for entry in self.movements:
+            self._of.setdefault(entry.customer, []).append(entry)
 
     def of(self, customer: str | None) -> tuple[Movement, ...]:
         """Give one customer's movements."""
-        return tuple(entry for entry in self.movements if entry.customer == customer)
+        return tuple(self._of.get(customer, ()))
 
 
 class Provider(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,14 +57,27 @@ class Evidence:
     journal: Journal | None = None
     journal_gap: str = "the profile names no [payment_provider]"
     operations: frozenset[str] = field(default_factory=frozenset)
+    _places: dict[tuple[str, str | None], list[int]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    _named: dict[str, list[Record]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        """Sort the history by customer once: a load has ten thousand of them."""
+        for place, record in enumerate(self.history):
+            self._places.setdefault((record.operation, record.customer), []).append(place)
+            self._named.setdefault(record.operation, []).append(record)
 
     def records(self, customer: str, *operations: str) -> list[Record]:
         """Give a customer's operations of these names, in the order in which they began."""
-        return [
-            record
-            for record in self.history
-            if record.customer == customer and record.operation in operations
-        ]
+        places = (self._places.get((operation, customer), ()) for operation in operations)
+        return [self.history[place] for place in sorted(itertools.chain(*places))]
+
+    def everybodys(self, operation: str) -> list[Record]:
+        """Give all operations of a name, whoever's they were."""
+        return self._named.get(operation, [])
 
     def usages(self, customer: str) -> Mapping[str, list[Record]]:
         """Give a customer's recorded usage by usage id: one id may have been told several times."""

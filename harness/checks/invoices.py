@@ -58,8 +58,7 @@ def _used(evidence: Evidence, state: CustomerState) -> int:
 
 def time_moved(evidence: Evidence) -> bool:
     """Whether periods may have gone by, each with an invoice of its own."""
-    moved = [record for record in evidence.history if record.operation == "advance_time"]
-    return may_have_happened(moved)
+    return may_have_happened(evidence.everybodys("advance_time"))
 
 
 def _judge_amounts(

@@ -90,3 +90,29 @@ def test_secrets_are_learnt_on_the_way() -> None:
     assert redactor.text("later-known") == "later-known"
     redactor.add("later-known")
     assert redactor.data(["later-known"]) == ["[secret]"]
+
+
+KEYS = st.text("abAB01_-", min_size=24, max_size=27)
+
+
+@given(st.lists(KEYS, min_size=1, max_size=4), st.text("ab_- /", max_size=30), st.data())
+def test_keys_are_found_within_what_looks_like_them(
+    keys: list[str], around: str, data: st.DataObject
+) -> None:
+    """A key is replaced in the middle of letters of its own kind, and beside odder secrets."""
+    redactor = Redactor(frozenset({*keys, SECRET}))
+    key = data.draw(st.sampled_from(keys))
+    written = f"{around}{key}{around}{SECRET}"
+    for told in (redactor.text(written), redactor.raw(written.encode()).decode()):
+        assert key not in told
+        assert SECRET not in told
+
+
+def test_a_key_that_holds_another_secret_leaves_no_tail() -> None:
+    """Of two secrets, one within the other, the longer is replaced whole, whichever came first."""
+    key, short = "bk_0123456789abcdefghijklmnop", "0123456789abc"
+    for order in ((key, short), (short, key)):
+        redactor = Redactor()
+        for secret in order:
+            redactor.add(secret)
+        assert redactor.text(f"{key} {short}") == "[secret] [secret]"
