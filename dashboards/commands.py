@@ -35,9 +35,13 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
         str, typer.Option(help="The Prometheus data source chosen at first.", metavar="UID")
     ] = "prometheus",
     build_info: Annotated[
-        str | None,
-        typer.Option(help="A metric whose labels tell the version: marks deployments."),
-    ] = None,
+        str,
+        typer.Option(
+            help="A metric with a label version: each new one is marked as a deployment."
+            ' Empty ("") marks none.',
+            metavar="METRIC",
+        ),
+    ] = "billing_build_info",
     owner: Annotated[str, typer.Option(help="The label `owner` of every alert.")] = "billing",
     runbooks: Annotated[
         str, typer.Option(help="The page with every alert's runbook.", metavar="URL")

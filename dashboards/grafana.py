@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboards.drawing import DATASOURCE, draw
 from harness.errors import SettingsError
+from harness.metrics.catalogue import BUILD_INFO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,11 +35,12 @@ _OF_TARGET = ("refId", "expr", "legendFormat", "instant", "format", "datasource"
 class Drawing:
     """What an owner chooses of how dashboards look; `build_info` is a metric that tells versions.
 
-    Each change of it is marked on every panel. `datasource` is the uid of the one chosen at first.
+    Each change of it is marked on every panel; empty, nothing is. `datasource` is the uid of the
+    one chosen at first.
     """
 
     datasource: str = "prometheus"
-    build_info: str | None = None
+    build_info: str = BUILD_INFO
 
 
 def dashboard_json(plan: DashboardPlan, drawing: Drawing) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def _plain(drawn: Any) -> dict[str, Any]:
 
 def _annotations(plan: DashboardPlan, drawing: Drawing) -> Iterator[dict[str, Any]]:
     """Mark each version that was not there a minute before; pipelines deploy nothing."""
-    if drawing.build_info is None or plan.name != "billing":
+    if not drawing.build_info or plan.name != "billing":
         return
     now = f'{drawing.build_info}{{job=~"$job",instance=~"$instance"}}'
     yield {
@@ -97,8 +99,9 @@ def _annotations(plan: DashboardPlan, drawing: Drawing) -> Iterator[dict[str, An
         "datasource": DATASOURCE,
         "enable": True,
         "iconColor": "purple",
-        "expr": f"max by (version) ({now}) unless max by (version) ({now} offset 1m)",
-        "titleFormat": "deployed {{version}}",
+        "expr": f"max by (version, commit) ({now})"
+        f" unless max by (version, commit) ({now} offset 1m)",
+        "titleFormat": "deployed {{version}} {{commit}}",
         "step": "60s",
     }
 

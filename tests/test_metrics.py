@@ -313,3 +313,14 @@ def test_every_operation_of_the_harness_has_its_label() -> None:
     known = set(CATALOGUE["billing_request_duration_seconds"].labels["operation"])
     controls = {"advance_time", "drain", "purge_customer", "arm_failpoint"}
     assert set(OPERATIONS) - known == controls
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["with a database", "without"])
+def test_a_process_tells_what_was_deployed(is_read: bool) -> None:  # noqa: FBT001 - a parameter
+    """`billing_build_info` is one series at 1 with version and commit, also without gauges."""
+    read = (lambda: {"billing_webhook_backlog": [({}, 1.0)]}) if is_read else None
+    telemetry = BillingTelemetry(read, version="1.2.0", commit="ab12")
+    told = {labels: v for (name, labels), v in samples(telemetry).items() if "build" in name}
+    assert told == {(("commit", "ab12"), ("version", "1.2.0")): 1.0}
+    plain = {labels for name, labels in samples(BillingTelemetry()) if "build" in name}
+    assert plain == {(("commit", "unknown"), ("version", "unknown"))}

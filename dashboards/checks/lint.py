@@ -56,14 +56,20 @@ def check_parses(
     parse: Callable[[str], object] = importlib.import_module("promql_parser").parse
     found = []
     for name, data in dashboards.items():
-        for panel in data["panels"]:
-            for target in panel.get("targets", ()):
-                try:
-                    parse(fill(target["expr"]))
-                except ValueError as error:
-                    where = f"{name}/{panel['title']}"
-                    found.append(Finding("promql", where, str(error).partition("\n")[0]))
+        for where, expr in _expressions(data):
+            try:
+                parse(fill(expr))
+            except ValueError as error:
+                told = str(error).partition("\n")[0]
+                found.append(Finding("promql", f"{name}/{where}", told))
     return found, []
+
+
+def _expressions(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give the query of each panel and each annotation, with where it stands."""
+    for panel in data["panels"]:
+        yield from ((panel["title"], target["expr"]) for target in panel.get("targets", ()))
+    yield from ((each["name"], each["expr"]) for each in data["annotations"]["list"])
 
 
 def _dashboard(data: Mapping[str, Any]) -> Iterator[str]:

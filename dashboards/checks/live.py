@@ -27,7 +27,7 @@ TOKEN = "METRICS_TOKEN"  # noqa: S105 - the name of a variable
 TIMEOUT_S = 10.0
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 _OK, _UNAUTHORISED = 200, frozenset({401, 403})
-_OWNERS = frozenset({"customer", "customer_segment"})
+_OWNERS = frozenset({"customer", "customer_segment", "version", "commit"})
 _INNER = frozenset({"le", "quantile"})
 
 

@@ -11,6 +11,7 @@ from dashboards.observables import CRITICAL
 from dashboards.observables.model import metrics_in
 from dashboards.sources import SOURCES
 from harness.metrics import CATALOGUE
+from harness.metrics.catalogue import BUILD_INFO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from harness.metrics import Metric
 
 SERIES_MAX = 150
+_MARKED = frozenset({BUILD_INFO})
+"""What is shown on every panel of a dashboard, as marks."""
 _SELECTOR = re.compile(r"([a-z][a-z0-9_]*)\{([^}]*)\}")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 _SCRAPED = frozenset({"job", "instance", "repository", "branch_class", "le"})
@@ -53,7 +56,7 @@ def expressions(plans: Iterable[DashboardPlan]) -> Iterator[tuple[str, str]]:
 def _unshown(plans: Iterable[DashboardPlan], metrics: Mapping[str, Metric]) -> Iterator[Finding]:
     shown = {name for plan in plans for each in plan.observables for name in each.metrics}
     for name in metrics:
-        if name not in shown:
+        if name not in shown | _MARKED:
             yield Finding("orphan", name, "it is emitted and shown on no panel")
     for where, expr in expressions(plans):
         for name in metrics_in(expr):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _PACKAGE = "grafana_foundation_sdk"
 KEPT = {
     "templating.list.[].definition": "Grafana's editor shows it; its published types lack it",
+    "annotations.list.[].step": "Prometheus' data source reads it; the published types lack it",
+    "annotations.list.[].titleFormat": "the same: the words of a deployment's mark",
 }
 """The paths that may be lost, each with the reason why they are written all the same."""
 

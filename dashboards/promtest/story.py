@@ -149,7 +149,7 @@ def _samples(telemetry: BillingTelemetry) -> Iterator[tuple[str, Labels, float]]
     body, _ = telemetry.exposition()
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
-            if not sample.name.endswith("_created"):
+            if family.type != "gauge" and not sample.name.endswith("_created"):
                 yield sample.name, tuple(sample.labels.items()), sample.value
 
 

@@ -22,6 +22,7 @@ UNKNOWN = "unknown"
 OTHER = "other"
 SEGMENTS = ("self_serve", "marketplace")
 WATCHED_MAX = 20
+BUILD_INFO = "billing_build_info"
 
 _PLAN = ("trial", "payg", "pro", UNKNOWN)
 _SOURCE = ("direct", "gh_marketplace", UNKNOWN)
@@ -95,14 +96,23 @@ def _tag(value: object, allowed: tuple[str, ...]) -> str:
 
 
 def catalogue(
-    segments: Sequence[str] = SEGMENTS, watched: Sequence[str] = ()
+    segments: Sequence[str] = SEGMENTS,
+    watched: Sequence[str] = (),
+    *,
+    version: str = UNKNOWN,
+    commit: str = UNKNOWN,
 ) -> Mapping[str, Metric]:
-    """Give every metric by name; `segments` and `watched` customers are an owner's to declare."""
+    """Give every metric by name; `segments` and `watched` customers are an owner's to declare.
+
+    So are `version` and `commit`, of which a process has one each.
+    """
     if len(watched) > WATCHED_MAX:
         raise ValueError(f"at most {WATCHED_MAX} customers can be watched")
     segment = tuple(dict.fromkeys((*segments, UNKNOWN)))
     customer = tuple(dict.fromkeys((*watched, OTHER)))
-    found = (*_counters(segment), *_watched(customer), *_distributions(), *_gauges())
+    build = {"version": (version or UNKNOWN,), "commit": (commit or UNKNOWN,)}
+    info = Metric(BUILD_INFO, "gauge", "What was deployed: always 1.", MappingProxyType(build))
+    found = (*_counters(segment), *_watched(customer), *_distributions(), *_gauges(), info)
     return MappingProxyType({metric.name: metric for metric in found})
 
 

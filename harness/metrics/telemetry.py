@@ -13,7 +13,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from harness.metrics.catalogue import EFFECTS, SEGMENTS, UNKNOWN, Effect, Metric, catalogue
+from harness.metrics.catalogue import (
+    BUILD_INFO,
+    EFFECTS,
+    SEGMENTS,
+    UNKNOWN,
+    Effect,
+    Metric,
+    catalogue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +40,7 @@ class BillingTelemetry:
     `read_gauges` gives what only the database knows, as fields and value for each gauge's name, at
     the moment of a scrape. With PROMETHEUS_MULTIPROC_DIR set before prometheus-client is imported,
     a scrape of one worker shows all of them (and no exemplars, which come with one process only).
+    `version` and `commit` tell what was deployed: dashboards mark each change of them.
     """
 
     def __init__(
@@ -40,8 +49,10 @@ class BillingTelemetry:
         *,
         segments: Sequence[str] = SEGMENTS,
         watched: Sequence[str] = (),
+        version: str = UNKNOWN,
+        commit: str = UNKNOWN,
     ) -> None:
-        self.catalogue = catalogue(segments, watched)
+        self.catalogue = catalogue(segments, watched, version=version, commit=commit)
         self._registry = CollectorRegistry()
         self._instruments = {
             metric.name: _instrument(metric, self._registry)
@@ -68,7 +79,8 @@ class BillingTelemetry:
         encode, content_type = choose_encoder(
             "application/openmetrics-text; version=1.0.0" if wants_open else ""
         )
-        return encode(_Scrape(self._registry, self._gauges)), content_type
+        build = self.catalogue[BUILD_INFO]
+        return encode(_Scrape(self._registry, build, self._gauges)), content_type
 
     def _count_error(self, event: str) -> None:
         errors = self._instruments[_ERRORS].labels(event)
@@ -128,7 +140,9 @@ class _Gauges(Collector):
     """Reads the gauges when it is scraped; values of labels that are not declared are summed."""
 
     def __init__(self, metrics: Mapping[str, Metric], read: Callable[[], Readings]) -> None:
-        self._metrics = [metric for metric in metrics.values() if metric.kind == "gauge"]
+        self._metrics = [
+            each for each in metrics.values() if each.kind == "gauge" and each.name != BUILD_INFO
+        ]
         self._read = read
 
     def collect(self) -> Iterator[Family]:
@@ -157,8 +171,9 @@ def _family(metric: Metric, readings: Iterable[tuple[Mapping[str, object], float
 class _Scrape(Collector):
     """One scrape: every worker's counters and distributions, and the gauges once."""
 
-    def __init__(self, registry: CollectorRegistry, gauges: _Gauges | None) -> None:
+    def __init__(self, registry: CollectorRegistry, build: Metric, gauges: _Gauges | None) -> None:
         self._own: Collector = registry
+        self._build = build
         self._gauges = gauges
 
     def collect(self) -> Iterator[Family]:
@@ -166,5 +181,10 @@ class _Scrape(Collector):
             yield from MultiProcessCollector(CollectorRegistry()).collect()  # type: ignore[no-untyped-call]  # untyped there
         else:
             yield from self._own.collect()
+        yield _family(self._build, [(dict(self._told()), 1.0)])
         if self._gauges:
             yield from self._gauges.collect()
+
+    def _told(self) -> Iterator[tuple[str, str]]:
+        for label, (value,) in self._build.labels.items():
+            yield label, value

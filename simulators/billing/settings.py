@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     mail_poll_s: float = Field(default=1.0, gt=0)
 
     metrics_token: SecretStr | None = None
+    version: str = Field(default="unknown", pattern=r"^[\w.+-]{1,64}$")
+    commit: str = Field(default="unknown", pattern=r"^[\w.+-]{1,64}$")
     watched_customers: Annotated[tuple[str, ...], NoDecode, Field(max_length=20)] = ()
     credential_providers: Annotated[tuple[str, ...], NoDecode] = ("anthropic", "github", "openai")
 

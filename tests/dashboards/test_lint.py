@@ -184,9 +184,10 @@ def test_every_pushed_panel_says_how_old_it_is() -> None:
 
 
 def test_deployments_are_marked_by_the_metric_that_tells_them() -> None:
-    """With a build-info metric each dashboard carries an annotation that reads it."""
+    """The billing dashboard carries an annotation that reads it, unless an owner wants none."""
     (plan, *_) = plans(Objectives())
     (marks,) = dashboard_json(plan, Drawing(build_info="acme_build"))["annotations"]["list"]
     assert "acme_build" in marks["expr"]
     assert marks["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
-    assert BILLING["annotations"]["list"] == []
+    assert dashboard_json(plan, Drawing(build_info=""))["annotations"]["list"] == []
+    assert "billing_build_info" in BILLING["annotations"]["list"][0]["expr"]

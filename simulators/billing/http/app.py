@@ -57,7 +57,10 @@ def create_app(core: Core) -> FastAPI:
     app.state.lane = StripeLane(core.settings.stripe_workers, core.settings.stripe_queue)
     app.state.limiter = Limiter(core)
     app.state.telemetry = BillingTelemetry(
-        partial(gauges.read, core), watched=core.settings.watched_customers
+        partial(gauges.read, core),
+        watched=core.settings.watched_customers,
+        version=core.settings.version,
+        commit=core.settings.commit,
     )
     events.attach(core.database, app.state.telemetry)
     for module in (
