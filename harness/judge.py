@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.checks import run_checks
+from harness.checks import CHECKS, run_checks
 from harness.checks.evidence import CustomerState, Entry, Evidence, Payment
 from harness.errors import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.checks.verdict import CheckVerdict
+    from harness.checks.verdict import Check, CheckVerdict
     from harness.history import Record
     from harness.provider import Journal, Provider
     from harness.session import Customer, Session
@@ -28,29 +29,51 @@ class Judge:
     """Judges customers over a session that reads their end.
 
     The reading session keeps a history of its own: looking is no part of what is judged.
-    `deadline_s` bounds how long books may take to agree where the target has no drain.
+    `deadline_s` bounds how long books may take to agree where the target has no drain; so many
+    `readers` read at once.
     """
 
     session: Session
     provider: Provider | None
     deadline_s: float
+    checks: Sequence[Check] = CHECKS
+    readers: int = 1
     monotonic: Callable[[], float] = time.monotonic
     wait: Callable[[float], None] = time.sleep
 
     def judge(self, customers: Sequence[Customer], history: Sequence[Record]) -> list[CheckVerdict]:
         """Give each check's verdict. A breach counts once nothing is left that could mend it."""
+        return self.look(customers, history)[1]
+
+    def look(
+        self, customers: Sequence[Customer], history: Sequence[Record]
+    ) -> tuple[Evidence, list[CheckVerdict]]:
+        """Give what was read in the end, and each check's verdict on it."""
         ends_at = self.monotonic() + self.deadline_s
         pause_s = _PAUSE_FIRST_S
         while True:
             settled = self._settle(ends_at)
-            verdicts = run_checks(self._evidence(customers, history))
+            evidence = self._evidence(customers, history)
+            verdicts = run_checks(evidence, self.checks)
             late = self.monotonic() >= ends_at
             breached = any(verdict.kind == "invalid" for verdict in verdicts)
             # Where nobody can tell, books that agree are taken for settled.
             if settled or late or (settled is None and not breached):
-                return [_doubted(v) for v in verdicts] if settled is False else verdicts
+                doubtful = settled is False
+                return evidence, [_doubted(v) for v in verdicts] if doubtful else verdicts
             self.wait(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    def _states(
+        self, customers: Sequence[Customer], closed: frozenset[str | None]
+    ) -> tuple[CustomerState, ...]:
+        def read(customer: Customer) -> CustomerState:
+            return read_state(self.session, customer, is_closed=customer.id in closed)
+
+        if self.readers == 1:
+            return tuple(map(read, customers))
+        with ThreadPoolExecutor(self.readers) as pool:
+            return tuple(pool.map(read, customers))
 
     def _settle(self, ends_at: float) -> bool | None:
         """Let webhooks and background work end: True, False, or None where nobody can tell."""
@@ -71,13 +94,9 @@ class Judge:
 
     def _evidence(self, customers: Sequence[Customer], history: Sequence[Record]) -> Evidence:
         profile = self.session.target.profile
-        closed = _closed(history)
         evidence = Evidence(
             history=tuple(history),
-            states=tuple(
-                read_state(self.session, customer, is_closed=customer.id in closed)
-                for customer in customers
-            ),
+            states=self._states(customers, _closed(history)),
             catalog=profile.catalog,
             operations=self.session.target.operations,
         )
