@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unknown
+from harness.marker import reading_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 _QUIET_S = 0.2
 _POLL_S = 0.05
 _DEADLINE_S = 2.0
 _ROWS_MAX = 200_000
+_CONNECT_S = 10
 _TO = ("To", "Cc", "Bcc", "Delivered-To", "X-Envelope-To")
 
 
@@ -129,7 +131,7 @@ def stored_texts(database_url: str) -> Iterator[tuple[str, str]]:
 
     engine = None
     try:
-        engine = _reading(database_url)
+        engine = reading_engine(database_url, connect_s=_CONNECT_S)
         with engine.connect() as connection:
             yield from _values(connection)
     except (SQLAlchemyError, ImportError, OSError) as error:
@@ -138,20 +140,6 @@ def stored_texts(database_url: str) -> Iterator[tuple[str, str]]:
     finally:
         if engine is not None:
             engine.dispose()
-
-
-def _reading(database_url: str) -> Engine:
-    from sqlalchemy import create_engine
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.pool import NullPool
-
-    url = make_url(database_url)
-    if url.get_backend_name() == "sqlite":
-        query = {"mode": "ro", "uri": "true"}
-        url = url.set(database=f"file:{url.database}").update_query_dict(query)
-        return create_engine(url, poolclass=NullPool)
-    options = {"postgresql_readonly": True} if url.get_backend_name() == "postgresql" else {}
-    return create_engine(url, poolclass=NullPool, execution_options=options)
 
 
 def _values(connection: Connection) -> Iterator[tuple[str, str]]:

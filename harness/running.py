@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import TargetError, TargetUnreachable
-from harness.guard import refuse_production
+from harness.guard import Aimed, refuse_production
 from harness.stack.companion import companion
 from harness.stack.stack import Stack, StackOptions
 from harness.target.wire import Call, NoReply
@@ -45,12 +45,14 @@ class StartOptions:
     """How a target is to be started: `database` and `defects` are the reference's (`StackOptions`).
 
     `command` starts the target instead of its profile's own. `environment` adds to the reference's.
+    `production_host` is production that may be read, and that alone: whoever says so only reads.
     """
 
     database: str = "sqlite"
     defects: tuple[str, ...] = ()
     command: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    production_host: str | None = None
 
 
 _AS_IT_IS = StartOptions()
@@ -66,7 +68,13 @@ def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> I
     """
     file = source.file.started_by(how.command) if how.command else source.file
     profile = file.profile
-    refuse_production(profile, os.environ)
+    if how.production_host is None:
+        refuse_production(Aimed(profile), os.environ)
+    elif profile.target.stack or profile.target.start:
+        raise TargetError(
+            f"{profile.target.name} is started here, and is no production",
+            hint="Leave --i-know-this-is-production out.",
+        )
     if how.defects and not profile.target.stack:
         raise TargetError(
             f"{profile.target.name} makes no mistakes on purpose: only the reference has defects",
@@ -87,9 +95,12 @@ def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> I
             up = Running(beside.variables, beside.dead)
         else:
             up = Running()
-        resolved, _ = file.resolve({**os.environ, **up.variables})
-        refuse_production(resolved, os.environ)
+        environment = {**os.environ, **up.variables}
+        resolved, _ = file.resolve(environment)
+        aimed = Aimed(resolved, allowed_host=how.production_host)
+        refuse_production(aimed, environment)
         reach(resolved)
+        refuse_production(aimed, environment, ask=True)
         yield up
 
 

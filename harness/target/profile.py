@@ -75,6 +75,7 @@ Source = Annotated[str, AfterValidator(_source)]
 Request = Annotated[str, AfterValidator(_request)]
 Path = Annotated[str, AfterValidator(_path)]
 Series = Annotated[str, AfterValidator(_series)]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Status = Annotated[int, Field(ge=100, le=599)]
 
 
@@ -98,6 +99,8 @@ class TargetSection(Section):
 
     `stack = "reference"` has the harness start the reference service; `start` a command of the
     owner's; neither means that it runs already. `refusal_code` finds the stable code in an error.
+    `says_environment` is a path whose answer names the environment, and `production_hosts` are
+    patterns of hosts (`billing.acme.com`, `*.acme.com`): the production guard looks at both.
     """
 
     name: str
@@ -109,6 +112,8 @@ class TargetSection(Section):
     headers: dict[str, str] = {}
     idempotency_header: str | None = None
     refusal_code: Expression | None = None
+    says_environment: Path | None = None
+    production_hosts: list[str] = []
     timeout_s: PositiveFloat = 10.0
 
 
@@ -288,14 +293,26 @@ class Evidence(Section):
     """What lets more checks run; all optional.
 
     `mail_files` are the letters that the target sends, a file each. `letters` tells, for each kind
-    that a story speaks of, words of the subject by which it is known.
+    that a story speaks of, words of the subject by which it is known. `database_marker` is a query
+    whose first value names the environment that the database belongs to.
     """
 
     log_files: list[str] = []
     mail_files: list[str] = []
     letters: dict[LetterKind, str] = {}
     database_url_env: str | None = None
+    database_marker: str | None = None
     metrics: Metrics | None = None
+
+
+class MetricNames(Section):
+    """What the target calls the metrics and labels of `harness.metrics`, by our names.
+
+    Dashboards, rules and checks then speak its names; what is not named is called as by us.
+    """
+
+    names: dict[str, Name] = {}
+    labels: dict[str, Name] = {}
 
 
 class Contract(Section):
@@ -335,6 +352,7 @@ class Profile(Section):
     payment_provider: PaymentProvider | None = None
     clock: Clock | None = None
     evidence: Evidence = Evidence()
+    metrics: MetricNames = MetricNames()
     exposure: Exposure = Exposure()
     contract: Contract | None = None
     settle_deadline_s: PositiveFloat = 10.0

@@ -94,9 +94,9 @@ def find_destination(
     profile = _profile(wish, variables)
     url = _url(wish, profile, is_sent=is_sent)
     if is_sent:
-        _refuse_production(profile, variables)
         if wish.target is None:
             _check_host(url, wish.allow_host)
+        _refuse_production(profile, url, variables)
     return Destination(
         origin=f"{url.scheme}://{url.netloc.decode()}",
         path=url.raw_path.decode().partition("?")[0],
@@ -170,13 +170,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _refuse_production(profile: Profile | None, environment: Mapping[str, str]) -> None:
-    from harness.guard import refuse_production
-    from harness.target.profile import Catalog, Profile, TargetSection
+def _refuse_production(
+    profile: Profile | None, url: httpx.URL, environment: Mapping[str, str]
+) -> None:
+    from harness.guard import Aimed, refuse_production
 
-    section = TargetSection(name="webhooks", base_url="http://127.0.0.1", environment="test")
-    unnamed = Profile(target=section, catalog=Catalog(currency="usd"))
-    refuse_production(profile or unnamed, environment)
+    origin = f"{url.scheme}://{url.netloc.decode()}"
+    refuse_production(Aimed(profile, url=origin), environment, ask=True)
 
 
 def _secret(wish: Wish, profile: Profile | None, environment: Mapping[str, str]) -> str:
