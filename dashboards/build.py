@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dashboards.alertmanager import alertmanager_example
 from dashboards.grafana import Drawing, dashboard_json
+from dashboards.naming import OURS, Naming
 from dashboards.objectives import Objectives
 from dashboards.observables import plans
 from dashboards.promtest.write import alert_tests, panel_tests
@@ -37,28 +38,35 @@ class Wanted:
     objectives: Objectives = field(default_factory=Objectives)
     drawing: Drawing = field(default_factory=Drawing)
     pager: Pager = field(default_factory=Pager)
+    naming: Naming = OURS
 
 
 @cache
 def artefacts(wanted: Wanted) -> Mapping[str, str]:
     """Give every file by its name."""
     made = plans(wanted.objectives)
-    found = {REFERENCE: reference_page(made)}
+    found = {REFERENCE: wanted.naming.text(reference_page(made))}
     for plan in made:
-        drawn = json.dumps(dashboard_json(plan, wanted.drawing), indent=2, ensure_ascii=False)
-        found[f"{plan.name}_dashboard.json"] = drawn + "\n"
+        # What a pipeline pushes has our names everywhere: the harness pushes it.
+        naming = wanted.naming if plan.name == "billing" else OURS
+        drawn = naming.data(dashboard_json(plan, wanted.drawing))
+        text = json.dumps(drawn, indent=2, ensure_ascii=False)
+        found[f"{plan.name}_dashboard.json"] = text + "\n"
         if plan.name in RULED:
-            found.update(_rules(plan, wanted.pager))
+            found.update(_rules(plan, wanted.pager, naming))
     example = f"{_MADE}\nReplace the addresses, and keep the matchers."
     found["alertmanager_example.yml"] = to_yaml(alertmanager_example(), example)
     return MappingProxyType(dict(sorted(found.items())))
 
 
-def _rules(plan: DashboardPlan, pager: Pager) -> Iterator[tuple[str, str]]:
+def _rules(plan: DashboardPlan, pager: Pager, naming: Naming) -> Iterator[tuple[str, str]]:
     rules, name = f"{plan.name}_rules.yml", plan.name
-    yield rules, to_yaml(rule_groups(plan, pager), _MADE)
-    yield f"{name}_alert_tests.yml", to_yaml(alert_tests(plan, rules, pager), _MADE)
-    yield f"{name}_panel_tests.yml", to_yaml(panel_tests(plan), _MADE)
+    for file, data in (
+        (rules, rule_groups(plan, pager)),
+        (f"{name}_alert_tests.yml", alert_tests(plan, rules, pager)),
+        (f"{name}_panel_tests.yml", panel_tests(plan)),
+    ):
+        yield file, to_yaml(naming.data(data), _MADE)
 
 
 def stale(files: Mapping[str, str], place: Mapping[str, Path]) -> list[str]:

@@ -13,6 +13,7 @@ from dashboards.checks.live import check_page, read_page
 from dashboards.checks.orphans import check_orphans
 from dashboards.checks.programs import check_rules, run
 from dashboards.checks.roundtrip import check_roundtrip
+from dashboards.naming import OURS, Naming
 from dashboards.observables import plans
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 _SUFFIX = "_dashboard.json"
 
 
-def check_everything(objectives: Objectives) -> tuple[list[Finding], list[Skipped]]:
+def check_everything(
+    objectives: Objectives, naming: Naming = OURS
+) -> tuple[list[Finding], list[Skipped]]:
     """Check definitions, dashboards and rules; needs no network."""
-    files = artefacts(Wanted(objectives))
+    files = artefacts(Wanted(objectives, naming=naming))
     drawn = {
         name.removesuffix(_SUFFIX): json.loads(text)
         for name, text in files.items()
@@ -36,10 +39,10 @@ def check_everything(objectives: Objectives) -> tuple[list[Finding], list[Skippe
     return [*defined, *odd, *lost, *wrong], [*unparsed, *untravelled, *unrun]
 
 
-def check_service(url: str) -> tuple[list[Finding], list[Skipped]]:
+def check_service(url: str, naming: Naming = OURS) -> tuple[list[Finding], list[Skipped]]:
     """Check a service's metrics, reading them once. Raises `TargetError`."""
     page = read_page(url)
-    found = check_page(page)
+    found = check_page(page, naming.catalogue())
     check = "promtool check metrics"
     if shutil.which("promtool") is None:
         return found, [Skipped(check, "promtool is not on the PATH")]

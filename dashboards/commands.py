@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped
+    from dashboards.naming import Naming
 
 app = typer.Typer(
     help="Generate Grafana dashboards and Prometheus rules, and check them."
@@ -19,6 +20,16 @@ app = typer.Typer(
 Thresholds = Annotated[
     list[str] | None,
     typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),
+]
+
+Named = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="A target whose profile says in [metrics] what it calls them.",
+        metavar="TARGET",
+        show_default="our names",
+    ),
 ]
 
 
@@ -47,6 +58,7 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
         str, typer.Option(help="The page with every alert's runbook.", metavar="URL")
     ] = "docs/DASHBOARDS.md",
     threshold: Thresholds = None,
+    target: Named = None,
     check: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--check", help="Write nothing; tell which files are stale.")
     ] = False,
@@ -60,8 +72,8 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     from dashboards.objectives import read_objectives
     from dashboards.rules import Pager
 
-    drawing = Drawing(datasource, build_info)
-    files = artefacts(Wanted(read_objectives(threshold or ()), drawing, Pager(owner, runbooks)))
+    objectives, drawing = read_objectives(threshold or ()), Drawing(datasource, build_info)
+    files = artefacts(Wanted(objectives, drawing, Pager(owner, runbooks), _naming(target)))
     where = places(files, out, docs)
     if check:
         old = stale(files, where)
@@ -86,6 +98,7 @@ def check_all(
         ),
     ] = None,
     threshold: Thresholds = None,
+    target: Named = None,
     as_json: Annotated[  # noqa: FBT002 - a flag of the command line
         bool, typer.Option("--json", help="Print the facts as JSON.")
     ] = False,
@@ -98,11 +111,19 @@ def check_all(
     from dashboards.objectives import read_objectives
 
     if metrics is not None:
-        found, skipped = check_service(metrics)
+        found, skipped = check_service(metrics, _naming(target))
     else:
-        found, skipped = check_everything(read_objectives(threshold or ()))
+        found, skipped = check_everything(read_objectives(threshold or ()), _naming(target))
     _tell(found, skipped, as_json=as_json)
     return 1 if found else 0
+
+
+def _naming(target: str | None) -> Naming:
+    """Give what a target calls its metrics; its variables need not be set. Raises on mistakes."""
+    from dashboards.naming import OURS, read_naming
+    from harness.target.load import find_target
+
+    return read_naming(find_target(target).file.profile.metrics) if target else OURS
 
 
 def _tell(found: list[Finding], skipped: list[Skipped], *, as_json: bool) -> None:
