@@ -70,14 +70,14 @@ def refuse_production(aimed: Aimed, environment: Mapping[str, str], *, ask: bool
     if aimed.allowed_host is not None:
         _check_allowed(aimed)
         return
-    signs = list(_signs(aimed, environment))
+    signs, sent = list(_signs(aimed, environment)), "Nothing was sent."
     if not signs and ask:
-        signs = list(_asked(aimed, environment))
+        signs, sent = list(_asked(aimed, environment)), "Nothing was sent that writes."
     if signs:
         raise ProductionRefused(
             "production_environment: this writes, and the target looks like production: "
             + "; ".join(signs),
-            hint="Point it at a test or staging environment. Nothing was written.",
+            hint=f"Point it at a test or staging environment. {sent}",
         )
 
 

@@ -116,11 +116,14 @@ def test_a_variable_that_is_not_set_is_named(command: Command) -> None:
         assert odd.requests == []
 
 
-@pytest.mark.parametrize(("after", "section"), [(1, "operator"), (2, "customer")])
+@pytest.mark.parametrize(("after", "section"), [(1, "operator"), (4, "customer")])
 def test_a_wrong_key_is_told_by_the_role_it_belongs_to(
     command: Command, after: int, section: str
 ) -> None:
-    """A target that turns a key away is told once, with the section to mend; history is kept."""
+    """A target that turns a key away is told once, with the section to mend; history is kept.
+
+    Before its first operation it is asked for a word at its root, and by the guard at two places.
+    """
     with serving("turn_away", after) as odd:
         finished, code = refused(command, "--target", odd.profile(command.folder), env=KEY)
     finished.refused("turns the harness away", "401", f"[auth.{section}]")
