@@ -5,6 +5,7 @@ httpx bounds each read by itself; a target that sends a byte now and then would 
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
@@ -22,6 +23,12 @@ _CONNECTIONS_MAX = 100
 _IDLE_S = 2.0
 
 
+@functools.cache
+def authorities() -> ssl.SSLContext:
+    """Give whom connections trust: reading it takes longer than a test's request, so once."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Deadline(threading.local):
     """When the exchange of the current thread must have ended, by the monotonic clock."""
 
@@ -37,7 +44,7 @@ class DeadlineTransport(httpx.HTTPTransport):
     """httpx's own transport, over connections that keep to a deadline."""
 
     def __init__(self, deadline: Deadline, local_address: str | None = None) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
+        context = authorities()
         super().__init__(verify=context, trust_env=False)
         # httpx does not hand a network backend on to the pool that takes one.
         self._pool = httpcore.ConnectionPool(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
+from harness.deadline import authorities
 from harness.errors import ProviderError, Unknown
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ def _understood(url: str) -> Iterator[None]:
 
 def _ask(method: str, url: str, *, timeout_s: float = _TIMEOUT_S, **request: Any) -> Any:
     try:
-        with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+        with httpx.Client(timeout=timeout_s, trust_env=False, verify=authorities()) as client:
             response = client.request(method, url, **request)
             response.raise_for_status()
             return response.json()
