@@ -168,15 +168,16 @@ def metrics_push(
     import os
 
     from ci.metrics import read_merged, read_registry
-    from ci.pushing import gateway_of, grouping_key, push, repository_of
+    from ci.pushing import JOB, grouping_key, repository_of
     from harness.cli.console import errors
+    from harness.pushing import gateway_of, push
 
     gateway = gateway_of(os.environ)
     if gateway.in_the_clear:
         errors.print("the password crosses the network in the clear: use https", style="yellow")
     branch = read_merged(report)["branch"]
     key = grouping_key(branch, repository_of(os.environ))
-    trouble = push(gateway, read_registry(report, matrix, load), key)
+    trouble = push(gateway, JOB, read_registry(report, matrix, load), key)
     if trouble:
         errors.print(f"the metrics were not pushed: {trouble}", style="bold yellow")
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from harness.cli.audit import audit
 from harness.cli.console import errors, tell_error
 from harness.cli.doctor import doctor
 from harness.cli.gauntlet import EXIT as GAUNTLET_EXIT
@@ -80,6 +81,7 @@ def build_app() -> typer.Typer:
     app.command()(up)
     app.command()(profile)
     app.command(epilog=_EPILOG)(doctor)
+    app.command()(audit)
     app.command(epilog=GAUNTLET_EXIT)(gauntlet)
     for entry in entry_points(group="billing_harness.commands"):
         app.add_typer(entry.load(), name=entry.name)

@@ -340,6 +340,26 @@ class Exposure(Section):
     public: list[Path] = []
 
 
+class Audit(Section):
+    """How `billing-harness audit` reads production; nothing here is ever written to.
+
+    `payments`, `customers`, `ledger` and `balances` are SQL with columns named as `docs/AUDIT.md`
+    says; `tables = "reference"` stands for those of the reference's own schema. `customer` finds
+    the target's id of a customer in Stripe's object of him; `marks` are keys of the metadata that
+    the target puts on what it makes at Stripe.
+    """
+
+    stripe_key_env: str | None = None
+    database_url_env: str | None = None
+    tables: Literal["reference"] | None = None
+    payments: str | None = None
+    customers: str | None = None
+    ledger: str | None = None
+    balances: str | None = None
+    customer: Expression = "metadata.customer_id"
+    marks: list[str] = []
+
+
 class Profile(Section):
     """A whole profile."""
 
@@ -355,6 +375,7 @@ class Profile(Section):
     metrics: MetricNames = MetricNames()
     exposure: Exposure = Exposure()
     contract: Contract | None = None
+    audit: Audit = Audit()
     settle_deadline_s: PositiveFloat = 10.0
 
     def auth_role(self, fixed: str | None, asked: Role) -> str | None:

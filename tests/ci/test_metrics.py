@@ -20,8 +20,9 @@ from ci.commands import app
 from ci.gates import Gate, gate_file
 from ci.merge import MergeOptions, merge
 from ci.metrics import METRICS, read_merged, read_registry, samples_of
-from ci.pushing import branch_class, gateway_of, grouping_key
+from ci.pushing import branch_class, grouping_key
 from harness.errors import SettingsError
+from harness.pushing import gateway_of
 from tests.ci.making import ALL, made, make_part
 from tests.cli.command import CHECKOUT
 from tests.stack.processes import eventually
