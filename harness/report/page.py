@@ -37,7 +37,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": _money, "pretty": _pretty, "moment": _moment, "curl": _curl}
+    environment.filters |= {"money": _money, "pretty": _pretty, "moment": moment, "curl": _curl}
     return environment
 
 
@@ -57,7 +57,8 @@ def _pretty(body: Any) -> str:
         return body
 
 
-def _moment(unix: float) -> str:
+def moment(unix: float) -> str:
+    """Write a Unix time as people read it."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
