@@ -61,7 +61,7 @@ class History:
     """Writes a history, a line at a time, so that nothing is lost when the process dies.
 
     `worker` sets the ids of parallel processes apart. Thread-safe. Without `file` it only
-    remembers.
+    remembers; a long load that does not `remember` only writes.
     """
 
     def __init__(
@@ -71,8 +71,10 @@ class History:
         *,
         worker: str = "main",
         facts: Mapping[str, Any] | None = None,
+        remember: bool = True,
     ) -> None:
         self._file = file
+        self._remember = remember
         self._redactor = redactor
         self._worker = worker
         self._numbers = itertools.count(1)
@@ -95,8 +97,9 @@ class History:
 
     def end(self, record: Record) -> None:
         """Write what came of it, and remember it."""
-        with self._lock:
-            self._records.append(record)
+        if self._remember:
+            with self._lock:
+                self._records.append(record)
         self._write({"line": "end", "id": record.id, **_closing(record, self._redactor.raw)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
