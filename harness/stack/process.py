@@ -135,6 +135,11 @@ class Child:
         assert self._process.stdin is not None  # noqa: S101 - Popen was given a pipe
         self._process.stdin.close()
 
+    def kill(self) -> None:
+        """Kill the leash, and so the command, at once; what the command started may stay."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """End the child and all it started, and wait until that is done. Stopping again is fine."""
         self.let_go()

@@ -1,0 +1,207 @@
+"""What a scenario does one arrival with: operations of the target, or requests written out already.
+
+There is a client for each slot. It never sends anything again: what was lost was lost, and under
+load a repetition would hide it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from harness.history import Exchange, History, Record
+from harness.operations import OPERATIONS
+from harness.session import Customer
+from harness.target.wire import NoReply, Reply, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from harness.naming import Names
+    from harness.redact import Redactor
+    from harness.target.protocol import Outcome, Performance, Role, Target
+    from suites.load.plan import Plan
+    from suites.load.posting import Connection
+    from suites.load.recording import Recorder
+
+_US = 1_000_000
+_DONE = ("ok", "accepted")
+
+
+class Surroundings:
+    """What the slots of one worker share: plan, target, history, names, secrets."""
+
+    def __init__(  # noqa: PLR0913 - each is handed in once, by the load process
+        self,
+        plan: Plan,
+        target: Target | None,
+        history: History,
+        redactor: Redactor,
+        names: Names,
+        secrets: Mapping[str, str],
+        recorder: Recorder,
+    ) -> None:
+        self.plan = plan
+        self.target = target
+        self.history = history
+        self.redactor = redactor
+        self.names = names
+        self.secrets = secrets
+        self.recorder = recorder
+
+
+class Client:
+    """One slot's way to the target."""
+
+    def __init__(
+        self, around: Surroundings, connection: Connection, wait: Callable[[float], object]
+    ) -> None:
+        self.plan = around.plan
+        self.data, self.options = around.plan.data, around.plan.options
+        self.secrets, self.names = around.secrets, around.names
+        self.last_reply: Reply | NoReply | None = None
+        self.connection = connection
+        self._around = around
+        self._recorder = around.recorder
+        self._wait = wait
+        self._intended: float | None = None
+        self._reason: str | None = None
+        self._answered = True
+
+    def begin(self, intended: float) -> None:
+        """Begin an arrival: its first request's latency counts from when it was due."""
+        self._intended = intended
+        self._reason = None
+        self._answered = True
+
+    def end(self) -> tuple[str | None, bool]:
+        """End the arrival: why it is an error (None: it is none), and whether it was answered."""
+        return self._reason, self._answered
+
+    def fail(self, reason: str) -> None:
+        """Have this arrival be an error; the first reason counts."""
+        self._reason = self._reason or reason
+
+    def count(self, name: str, times: int = 1) -> None:
+        """Count something of the scenario's own."""
+        self._recorder.counters[name] += times
+
+    def wait(self, seconds: float) -> None:
+        """Wait, while other slots go on."""
+        self._wait(seconds)
+
+    def customer(self, customer_id: str, provider_customer: str | None = None) -> Customer:
+        """Give a customer that `prepare` made; its credential is a secret under its id."""
+        return Customer(customer_id, self.secrets.get(customer_id), provider_customer)
+
+    def post(
+        self, request: bytes, kind: str, *, expect: Collection[int] = (200,)
+    ) -> Reply | NoReply:
+        """Send a request that is written out; any status but the expected ones is an error."""
+        started = time.monotonic()
+        reply = self.connection.exchange(request)
+        bad = isinstance(reply, NoReply) or reply.status not in expect
+        self._measure(kind, started, bad=bad)
+        self.last_reply = reply
+        if bad:
+            self._explain(kind, reply)
+        return reply
+
+    def perform(  # noqa: PLR0913 - an operation's own words
+        self,
+        operation: str,
+        /,
+        *,
+        customer: Customer | None = None,
+        kind: str | None = None,
+        role: Role = "customer",
+        expect: Collection[str] = _DONE,
+        **inputs: Any,
+    ) -> Outcome:
+        """Perform an operation once and record it; an outcome not expected is an error.
+
+        `expect` names kinds of outcome. `customer` gives id and credential, as in a session.
+        """
+        around = self._around
+        if around.target is None:
+            raise RuntimeError("a load without a profile has no operations")
+        if OPERATIONS[operation].repeat == "key":
+            inputs.setdefault("idempotency_key", self.names.new("key"))
+        if customer is not None:
+            inputs.setdefault("customer", customer.id)
+            around.redactor.add(customer.credential)
+        credential = inputs.pop("credential", customer.credential if customer else None)
+        performance = around.target.perform(operation, role=role, credential=credential, **inputs)
+        record = Record(
+            id=around.history.next_id(),
+            test=f"load/{self.plan.scenario}",
+            operation=operation,
+            role=role,
+            customer=inputs.get("customer"),
+            inputs=inputs,
+            began_at=time.time(),
+        )
+        around.history.begin(record)
+        kind = kind or operation
+        started = time.monotonic()
+        exchanges: list[Exchange] = []
+        outcome = self._drive(performance, exchanges)
+        self._measure(kind, started, bad=outcome.kind not in expect)
+        self._conclude(record, outcome, exchanges)
+        if outcome.kind not in expect:
+            self.fail(f"{kind}: {_said(outcome, self.last_reply)}")
+        return outcome
+
+    def _drive(self, performance: Performance, exchanges: list[Exchange]) -> Outcome:
+        answer: Reply | NoReply | None = None
+        while True:
+            try:
+                step = performance.send(answer)
+            except StopIteration as end:
+                return cast("Outcome", end.value)
+            if isinstance(step, Wait):
+                self._wait(step.seconds)
+                answer = None
+                continue
+            at, began = time.time(), time.perf_counter()
+            answer = self.last_reply = self.connection.send(step)
+            exchanges.append(Exchange(step, answer, at, (time.perf_counter() - began) * 1000))
+            self._answered = self._answered and isinstance(answer, Reply)
+
+    def _measure(self, kind: str, started: float, *, bad: bool) -> None:
+        ended = time.monotonic()
+        intended = started if self._intended is None else self._intended
+        self._intended = None
+        track = self._recorder.kinds[kind]
+        track.record(int((ended - intended) * _US), int((ended - started) * _US))
+        track.errors += bad
+
+    def _explain(self, kind: str, reply: Reply | NoReply) -> None:
+        if isinstance(reply, NoReply):
+            self._answered = False
+            self.fail(f"{kind}: unknown ({reply.reason})")
+        else:
+            self.fail(f"{kind}: HTTP {reply.status}")
+
+    def _conclude(self, record: Record, outcome: Outcome, exchanges: list[Exchange]) -> None:
+        around = self._around
+        around.redactor.add(outcome.get("credential"))
+        made = record.operation == "create_customer" and outcome.get("customer")
+        ended = replace(
+            record,
+            customer=outcome["customer"] if made else record.customer,
+            ended_at=time.time(),
+            outcome=outcome,
+            exchanges=tuple(exchanges),
+        )
+        around.history.end(ended)
+
+
+def _said(outcome: Outcome, reply: Reply | NoReply | None) -> str:
+    """Say what came of it in words of which there are few, as they are counted."""
+    if outcome.kind == "refused":
+        return f"refused ({outcome.code})"
+    if isinstance(reply, NoReply):
+        return f"{outcome.kind} ({reply.reason})"
+    return f"{outcome.kind} (HTTP {reply.status})" if reply else outcome.kind
