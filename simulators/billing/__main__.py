@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "reconcile":
             return _reconcile(settings)
         if options.command == "reset-staging":
-            return _reset(settings)
+            return _reset(settings, options)
         return _serve(settings, options)
     except (SettingsError, ProductionRefusedError, NotMigratedError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -94,18 +94,31 @@ def _reconcile(settings: Settings) -> int:
     return _NOT_SETTLED if report.findings or report.failed_steps else 0
 
 
-def _reset(settings: Settings) -> int:
-    """Remove the customers of the test domains, and print what came of it as a line of JSON."""
+def _reset(settings: Settings, options: argparse.Namespace) -> int:
+    """Put the staging into its ten states, and print what came of it as a line of JSON."""
     from simulators.billing import serving
-    from simulators.billing.operations import purge
+    from simulators.billing.operations import purge, staging
 
     core = serving.build_core(settings)
+    keys: dict[str, str] = {}
     try:
         refuse_in_production("reset-staging", settings, core.database.marker())
-        done = purge.reset(core)
+        if options.dry_run:
+            doomed = [customer.email for customer in purge.of_test(core)]
+            told = {"would_delete": doomed, "would_create": list(staging.STATES)}
+            sys.stdout.write(json.dumps(told) + "\n")
+            return 0
+        done = staging.reset(core, keys)
+    except staging.StagingError as error:
+        sys.stderr.write(f"staging_incomplete: {error}\n")
+        return _CANNOT_RUN
     finally:
         core.database.dispose()
-    sys.stdout.write(json.dumps(asdict(done)) + "\n")
+    facts = {name: value for name, value in asdict(done).items() if name != "kept" or value}
+    shown = {"keys": keys} if options.show_keys else {}
+    sys.stdout.write(json.dumps({**facts, **shown}) + "\n")
+    if done.kept:
+        sys.stderr.write("Stripe could not be asked about those kept: run it again later\n")
     return _NOT_SETTLED if done.kept else 0
 
 
@@ -115,8 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to the newest revision")
     commands.add_parser("reconcile", help="compare with Stripe once; 1 if something is left")
     commands.add_parser("defects", help="list the mistakes that `serve --defect` can make")
-    commands.add_parser(
-        "reset-staging", help="remove the customers of the test domains, here and at Stripe"
+    reset = commands.add_parser(
+        "reset-staging",
+        help="remove the customers of the test domains, here and at Stripe, and make the ten anew",
+    )
+    reset.add_argument("--dry-run", action="store_true", help="say what it would do, do nothing")
+    reset.add_argument(
+        "--show-keys", action="store_true", help="print each new customer's API key as well"
     )
     serve = commands.add_parser("serve", help="serve the API")
     serve.add_argument("--host", default="127.0.0.1")

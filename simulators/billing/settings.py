@@ -47,12 +47,7 @@ class Settings(BaseSettings):
     key_hmac_secret: SecretStr
     test_control_token: SecretStr | None = None
     failpoint_folder: str | None = None
-    test_email_domains: Annotated[tuple[str, ...], NoDecode] = (
-        "example.com",
-        "example.net",
-        "example.org",
-        "test",
-    )
+    test_email_domains: Annotated[tuple[str, ...], NoDecode] = ("example.com", "test.example.com")
 
     currency: str = Field(default="usd", pattern="^[a-z]{3}$")
     sign_up_credits: int = Field(default=5, ge=0)

@@ -93,7 +93,7 @@ def test_production_without_a_token_serves_without_controls(
         with serving(service, sock, 0), service.controls as controls:
             assert controls.get("/test/clock").status_code == 404
             assert controls.post("/test/drain", json={}).status_code == 404
-            assert controls.get("/ready").json() == {"status": "ready"}
+            assert controls.get("/ready").json()["environment"] == "production"
 
 
 def test_sigterm_ends_it_with_status_0_and_one_line_was_printed(
@@ -106,7 +106,7 @@ def test_sigterm_ends_it_with_status_0_and_one_line_was_printed(
         service = Service(url, tmp_path, env, simulator)
         with serving(service, sock, 0) as child:
             with service.client() as http:
-                assert http.get("/health").json() == {"status": "ok"}
+                assert http.get("/health").json() == {"status": "ok", "environment": "test"}
             assert child.terminate() == 0
             assert child.log.read_text().count('"ready": true') == 1
             assert f'"url": "{url}"' in child.log.read_text()

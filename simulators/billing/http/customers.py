@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
 CustomerId = Annotated[str, Depends(owned_customer)]
+TEST_CLOCK_HEADER = "X-Stripe-Test-Clock"
 _UNAVAILABLE = {503: ("payment_provider_unavailable",)}
 
 
@@ -32,8 +33,11 @@ _UNAVAILABLE = {503: ("payment_provider_unavailable",)}
 )
 async def onboard(request: Request, body: bodies.OnboardBody) -> Response:
     """Sign a customer up: a Stripe customer, an API key (shown this once), credits, a welcome."""
-    sign_up = accounts.SignUp(**body.model_dump())
     core, lane = core_of(request), lane_of(request)
+    # Which of Stripe's clocks a customer lives by is a test control, like all that moves time.
+    has_controls = core.settings.test_control_token is not None
+    test_clock = request.headers.get(TEST_CLOCK_HEADER) if has_controls else None
+    sign_up = accounts.SignUp(**body.model_dump(), test_clock=test_clock)
 
     async def sign_one_up(slot: Slot) -> Answer:
         with telling_sign_up(core, sign_up.source):

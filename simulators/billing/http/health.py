@@ -16,9 +16,9 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health", response_model=models.Standing)
-async def health() -> Response:
-    """Say that the process lives; asks nothing of anybody."""
-    return JSONResponse({"status": "ok"})
+async def health(request: Request) -> Response:
+    """Say that the process lives, and in which environment; asks nothing of anybody."""
+    return JSONResponse({"status": "ok", "environment": _environment(request)})
 
 
 @router.get(
@@ -34,4 +34,9 @@ def ready(request: Request) -> Response:
         limiter_of(request).readiness()
     except SQLAlchemyError as error:
         raise Unsettled("not_ready", "The database cannot be written.") from error
-    return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "ready", "environment": _environment(request)})
+
+
+def _environment(request: Request) -> str:
+    """Give the environment's name, by which whoever tests knows production."""
+    return core_of(request).settings.environment

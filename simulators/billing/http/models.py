@@ -304,9 +304,10 @@ class Received(BaseModel):
 
 
 class Standing(BaseModel):
-    """Whether the service is up."""
+    """Whether the service is up, and where."""
 
     status: Literal["ok", "ready"]
+    environment: Literal["development", "test", "staging", "production"]
 
 
 class Now(BaseModel):
@@ -320,6 +321,21 @@ class Drained(BaseModel):
 
     settled: bool
     pending: int
+
+
+class TestCustomer(BaseModel):
+    """A customer of the test domains."""
+
+    customer_id: str
+    email: str
+    closed: bool
+
+
+class TestCustomers(BaseModel):
+    """A page of them."""
+
+    data: list[TestCustomer]
+    next_cursor: str | None
 
 
 class Purged(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi import APIRouter, Depends, Query, Request, Response, Security
 from fastapi.security import APIKeyHeader
 from starlette.responses import JSONResponse
 
@@ -68,6 +68,16 @@ def drain(request: Request, body: bodies.DrainBody) -> Response:
     worker: Worker = request.app.state.worker
     pending = worker.drain(body.deadline_s)
     return JSONResponse({"settled": pending == 0, "pending": pending})
+
+
+@router.get(
+    "/customers",
+    response_model=models.TestCustomers,
+    responses=refusals(_KEYED, keyed=False),
+)
+def list_customers(request: Request, cursor: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """List the customers of the test domains, which are those that can be purged."""
+    return respond(purge.listing(core_of(request), cursor))
 
 
 @router.delete(

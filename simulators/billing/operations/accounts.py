@@ -22,7 +22,7 @@ from simulators.billing.storage.tables import (
     PaymentMethod,
     Subscription,
 )
-from simulators.billing.stripe_gateway.errors import GatewayError
+from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal
 from simulators.billing.stripe_gateway.facts import CustomerOrder
 
 if TYPE_CHECKING:
@@ -37,12 +37,16 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """Who wants to become a customer; `installation_id` comes with a marketplace install."""
+    """Who wants to become a customer; `installation_id` comes with a marketplace install.
+
+    `test_clock` is Stripe's, and only ever given where test controls are.
+    """
 
     email: str
     name: str | None
     source: str
     installation_id: str | None
+    test_clock: str | None = None
 
 
 def onboard(core: Core, sign_up: SignUp, slot: Slot) -> Answer:
@@ -211,17 +215,23 @@ def _attempt(core: Core, sign_up: SignUp, digest: str) -> tuple[str, bool, str |
 def _stripe_customer(core: Core, sign_up: SignUp, customer_id: str, *, is_repeat: bool) -> str:
     calls = core.stripe.customers
     # Another name is another request to Stripe, and Stripe refuses one key for two requests.
-    content = core.vault.digest("sign-up", sign_up.name or "", sign_up.source)[:16]
+    told = (sign_up.name or "", sign_up.source, *filter(None, [sign_up.test_clock]))
+    content = core.vault.digest("sign-up", *told)[:16]
     order = CustomerOrder(
         customer_id=customer_id,
         email=sign_up.email,
         name=sign_up.name,
         source=sign_up.source,
         key=f"onboard:{customer_id}:{content}",
+        test_clock=sign_up.test_clock,
     )
     try:
         found = calls.find(customer_id, sign_up.email) if is_repeat else None
         return found or calls.create(order)
+    except StripeRefusal as error:
+        if sign_up.test_clock:
+            raise Refusal(422, "test_clock_refused", "Stripe refuses this test clock.") from error
+        raise provider_unavailable() from error
     except GatewayError as error:
         raise provider_unavailable() from error
 

@@ -35,6 +35,7 @@ from simulators.billing.stripe_gateway.errors import GatewayError, StripeRefusal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PAGE = 100
 _BELONGINGS = (
     ApiKey,
     CardAttempt,
@@ -65,18 +66,30 @@ def purge(core: Core, customer_id: str) -> Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reset:
-    """What a reset did: how many customers it removed, and the ids of those it had to keep."""
+class Purge:
+    """What was done: how many customers were removed, and the ids of those that had to be kept."""
 
     removed: int
     kept: Sequence[str]
 
 
-def reset(core: Core) -> Reset:
-    """Delete every customer of the test domains; one that Stripe may still have is kept here."""
+def listing(core: Core, cursor: str) -> Answer:
+    """Give a page of the customers of the test domains, by their ids."""
     with core.database.read() as session:
-        found = [each for each in session.scalars(select(Customer)) if _is_of_test(core, each)]
+        later = select(Customer).where(Customer.id > cursor).order_by(Customer.id)
+        found = [each for each in session.scalars(later) if _is_of_test(core, each)]
+    data = [
+        {"customer_id": each.id, "email": each.email, "closed": each.closed_at is not None}
+        for each in found[:_PAGE]
+    ]
+    is_more = len(found) > _PAGE
+    return Answer(200, {"data": data, "next_cursor": found[_PAGE - 1].id if is_more else None})
+
+
+def purge_all(core: Core) -> Purge:
+    """Delete every customer of the test domains; one that Stripe may still have is kept here."""
     kept = []
+    found = of_test(core)
     for customer in found:
         try:
             with suppress(StripeRefusal):  # Stripe refuses only what it does not have
@@ -85,7 +98,13 @@ def reset(core: Core) -> Reset:
             kept.append(customer.id)
         else:
             _remove(core, customer)
-    return Reset(len(found) - len(kept), kept)
+    return Purge(len(found) - len(kept), kept)
+
+
+def of_test(core: Core) -> list[Customer]:
+    """Give the customers of the test domains."""
+    with core.database.read() as session:
+        return [each for each in session.scalars(select(Customer)) if _is_of_test(core, each)]
 
 
 def _is_of_test(core: Core, customer: Customer) -> bool:

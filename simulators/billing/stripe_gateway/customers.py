@@ -26,6 +26,8 @@ class CustomerCalls:
         }
         if order.name:
             params["name"] = order.name
+        if order.test_clock:
+            params["test_clock"] = order.test_clock
         create = self._caller.v1.customers.create
         made = self._caller.call(lambda: create(params, {"idempotency_key": order.key}))
         return read(facts.own_id, made)

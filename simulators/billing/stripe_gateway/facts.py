@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CustomerOrder:
-    """A customer to be made; `key` is the idempotency key."""
+    """A customer to be made; `key` is the idempotency key.
+
+    `test_clock` is a clock of Stripe's test mode by which the customer's time goes.
+    """
 
     customer_id: str
     email: str
     name: str | None
     source: str
     key: str
+    test_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from simulators.billing.stripe_gateway.charges import ChargeCalls
 from simulators.billing.stripe_gateway.customers import CustomerCalls
 from simulators.billing.stripe_gateway.listings import Listings
 from simulators.billing.stripe_gateway.subscriptions import SubscriptionCalls
+from simulators.billing.stripe_gateway.test_clocks import TestClockCalls
 
 if TYPE_CHECKING:
     import stripe
@@ -28,3 +29,4 @@ class StripeGateway:
         self.charges = ChargeCalls(caller)
         self.subscriptions = SubscriptionCalls(caller)
         self.listings = Listings(caller)
+        self.test_clocks = TestClockCalls(caller)
