@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dashboards.live_commands import push
+
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped
     from dashboards.naming import Naming
@@ -16,6 +18,9 @@ app = typer.Typer(
     " Guide: docs/DASHBOARDS.md.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+)
+app.command(epilog="Exit status: 0 done; 1 something is wrong, all is as it was; 2 not able to.")(
+    push
 )
 Thresholds = Annotated[
     list[str] | None,

@@ -16,6 +16,7 @@
     │   ├── FixtureError           a file of data that comes with the harness is damaged
     │   ├── GauntletError          there is no such defect, or nothing to break
     │   ├── ReportError            the report cannot be written where it was asked to be
+    │   ├── GrafanaError           a Grafana that cannot be reached, read or written to
     │   └── ProductionRefused      something that writes was pointed at production
     └── Unknown                    a test's word that it can neither pass nor fail
 
@@ -133,6 +134,12 @@ class ReportError(HarnessError):
     """The report cannot be written where it was asked to be."""
 
     code = "report_unwritable"
+
+
+class GrafanaError(HarnessError):
+    """A Grafana cannot be reached, lets nobody in, is too old, or does not do what it is asked."""
+
+    code = "grafana_failed"
 
 
 class ProductionRefused(HarnessError):
