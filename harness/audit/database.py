@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, create_engine, event, text
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _ROWS = 1000
 _NAMES = 500
 _EVER = Window(0, 1 << 53)
+# https://www.sqlite.org/fileformat.html, 1.3.3: the write and read versions, 2 for WAL.
+_HEADER_BYTES, _VERSIONS, _WRITE_AHEAD = 100, slice(18, 20), b"\x02\x02"
 
 
 class SqlBooks:
@@ -131,6 +134,8 @@ def open_books(database_url: str, queries: Queries, deadline_s: float) -> Iterat
         with engine.connect() as connection:
             _assert_reading(connection)
             yield SqlBooks(connection, queries)
+        if engine.url.query.get("immutable") and _log_of(_file_of(engine.url)).exists():
+            raise Unreadable("a service began to write while its database was read: audit again")
     except (SQLAlchemyError, ImportError, OSError) as error:
         raise Unreadable(f"the database cannot be read: {_reason(error)}") from None
     finally:
@@ -141,9 +146,9 @@ def open_books(database_url: str, queries: Queries, deadline_s: float) -> Iterat
 def _engine(url: URL, deadline_s: float) -> Engine:
     kind = url.get_backend_name()
     if kind == "sqlite":
-        reading = url.set(database=f"file:{url.database}").update_query_dict(
-            {"mode": "ro", "uri": "true"}
-        )
+        file = url.database or ""
+        query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if _is_asleep(file) else {})
+        reading = url.set(database=f"file:{file}").update_query_dict(query)
         engine = create_engine(reading, poolclass=NullPool)
         event.listen(engine, "connect", _one_moment)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -159,6 +164,27 @@ def _engine(url: URL, deadline_s: float) -> Engine:
         isolation_level="REPEATABLE READ",
         execution_options={"postgresql_readonly": True},
     )
+
+
+def _is_asleep(file: str) -> bool:
+    """Whether a SQLite database has a write-ahead log by its header, and nobody has opened it.
+
+    Opened in the usual way it would get a log and an index beside it that a reader cannot remove.
+    """
+    try:
+        with Path(file).open("rb") as opened:
+            header = opened.read(_HEADER_BYTES)
+    except OSError as error:
+        raise Unreadable(f"the database {file} cannot be read: {error.strerror}") from None
+    return header[_VERSIONS] == _WRITE_AHEAD and not _log_of(file).exists()
+
+
+def _file_of(url: URL) -> str:
+    return (url.database or "").removeprefix("file:")
+
+
+def _log_of(file: str) -> Path:
+    return Path(f"{file}-wal")
 
 
 def _one_moment(connection: Any, _: object) -> None:
