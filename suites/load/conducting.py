@@ -33,9 +33,7 @@ _log = logging.getLogger(__name__)
 class Conductor:
     """Leads one load. `send(type, data, worker)` sends a message; `machine` names this one's clock."""
 
-    def __init__(
-        self, plan: Plan, secrets: Mapping[str, str], *, machine: str, send: Send
-    ) -> None:
+    def __init__(self, plan: Plan, secrets: Mapping[str, str], *, machine: str, send: Send) -> None:
         self.plan = plan
         self.result: Result | None = None
         self._secrets = secrets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import urlsplit
 
 import gevent
 
@@ -61,9 +62,7 @@ class Crew:
             remember=False,
         )
         names = Names(plan.seed, plan.run_id, f"load-{index}")
-        self._around = Surroundings(
-            plan, target, history, redactor, names, secrets, self.recorder
-        )
+        self._around = Surroundings(plan, target, history, redactor, names, secrets, self.recorder)
         self._pool = self._make_pool()
         self._slots = self._expected = self._working = 0
         self._scenario.ready(plan)
@@ -144,9 +143,13 @@ class Crew:
 def _target(
     plan: Plan, environment: Mapping[str, str], redactor: Redactor
 ) -> tuple[Target | None, str]:
-    """Find the target that a plan names; without a profile there is an address alone."""
+    """Find the target that a plan names, and the address that paths are relative to.
+
+    Without a profile there is an address alone, and a scenario knows the path.
+    """
     if "url" in plan.target:
-        return None, plan.target["url"]
+        parts = urlsplit(plan.target["url"])
+        return None, f"{parts.scheme}://{parts.netloc}"
     source = find_target(plan.target["spec"])
     profile, secrets = source.file.resolve(environment)
     for secret in secrets:

@@ -70,9 +70,7 @@ def gather(
     for name in ("sent", "completed", "dropped", "waited"):
         setattr(result, name, sum(books[name] for books in told))
     result.unfinished = result.sent - sum(books["ended"] for books in told)
-    result.scheduled = (
-        sum(books["scheduled"] for books in told) if scheduled is None else scheduled
-    )
+    result.scheduled = sum(books["scheduled"] for books in told) if scheduled is None else scheduled
     result.not_begun = result.scheduled - result.sent - result.dropped
     result.duration_s = round(max((books["ended_after_s"] for books in told), default=0.0), 3)
     for books in told:

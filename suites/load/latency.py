@@ -93,7 +93,9 @@ class Histogram:
 
     def percentile_ms(self, percentile: float) -> float:
         """Give one percentile; 0 where nothing was recorded."""
-        return float(self._hdr.get_value_at_percentile(percentile)) / _US_PER_MS if self.count else 0.0
+        return (
+            float(self._hdr.get_value_at_percentile(percentile)) / _US_PER_MS if self.count else 0.0
+        )
 
     def spectrum(self) -> list[list[float]]:
         """Give `[percentile, milliseconds]`, closer together towards the top."""

@@ -96,7 +96,9 @@ class Connection:
         except Timeout as fired:
             if fired is not timer:
                 raise
-            return self._failed("timeout" if sent else "unreachable", "no answer in time", sent=sent)
+            return self._failed(
+                "timeout" if sent else "unreachable", "no answer in time", sent=sent
+            )
         except _NotHttp as error:
             return self._failed("not_http", str(error), sent=True)
         except _TooLarge as error:

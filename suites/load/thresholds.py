@@ -153,7 +153,9 @@ def _known(expression: str, what: str, name: str, known: Collection[str] | None)
     if not name or (known is not None and name not in known):
         raise SettingsError(
             f"this load has no {what} {name!r}, of --threshold {expression!r}",
-            hint=f"It has: {', '.join(sorted(known))}." if known else f"It has no {what} of its own.",
+            hint=f"It has: {', '.join(sorted(known))}."
+            if known
+            else f"It has no {what} of its own.",
         )
 
 
