@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,26 +30,53 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 _OK, _UNAUTHORISED = 200, frozenset({401, 403})
 _OWNERS = frozenset({"customer", "customer_segment", "version", "commit"})
 _INNER = frozenset({"le", "quantile"})
+_WHOLE = "Give the whole address, as Prometheus scrapes it: --metrics http://HOST/metrics"
 
 
-def read_page(url: str, send: Callable[[Call], Reply | NoReply] | None = None) -> str:
+def read_page(
+    url: str,
+    send: Callable[[Call], Reply | NoReply] | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> str:
     """Read a page of metrics, with METRICS_TOKEN as a bearer token where it is set.
 
-    Raises `TargetUnreachable` or `TargetError`. Only reads; `send` is for tests.
+    `headers`, where given, are sent instead. Raises `TargetUnreachable` or `TargetError`. Only
+    reads; `send` is for tests.
     """
-    token = os.environ.get(TOKEN)
-    call = Call("GET", "", headers=(("Authorization", f"Bearer {token}"),) if token else ())
+    if headers is None:
+        token = os.environ.get(TOKEN)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if not _is_address(url):
+        raise TargetError(f"{url!r} is no address", hint=_WHOLE)
+    call = Call("GET", "", headers=tuple(headers.items()))
     if send is None:
-        with Transport(url, TIMEOUT_S) as transport:
+        with Transport(url, timeout_s) as transport:
             reply = transport.send(call)
     else:
         reply = send(call)
+    if isinstance(reply, NoReply) and reply.reason == "too_large":
+        raise _too_large(url)
     if isinstance(reply, NoReply):
-        raise TargetUnreachable(
-            f"the metrics at {url} cannot be read: {reply.reason}",
-            hint="Give the whole address, as Prometheus scrapes it: --metrics http://HOST/metrics",
-        )
+        why = f"no answer within {timeout_s:g} s" if reply.reason == "timeout" else reply.detail
+        raise TargetUnreachable(f"the metrics at {url} cannot be read: {why}", hint=_WHOLE)
     return _text(url, reply)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _too_large(url: str) -> TargetError:
+    return TargetError(
+        f"the metrics at {url} are larger than {PAGE_BYTES_MAX // 1024**2} MiB",
+        hint="A label without bounds, most likely: customer ids do not belong in labels.",
+    )
 
 
 def _text(url: str, reply: Reply) -> str:
@@ -56,10 +84,7 @@ def _text(url: str, reply: Reply) -> str:
         hint = f"Set {TOKEN}." if reply.status in _UNAUTHORISED else "Is this its /metrics?"
         raise TargetError(f"the metrics at {url} answer {reply.status}", hint=hint)
     if len(reply.body) > PAGE_BYTES_MAX:
-        raise TargetError(
-            f"the metrics at {url} are larger than {PAGE_BYTES_MAX // 1024**2} MiB",
-            hint="A label without bounds, most likely: customer ids do not belong in labels.",
-        )
+        raise _too_large(url)
     try:
         return reply.body.decode("utf-8")
     except UnicodeDecodeError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,6 +216,41 @@ def test_nobody_there_is_told() -> None:
         read_page("http://127.0.0.1:1/metrics")
 
 
+@pytest.mark.parametrize("url", ["billing.example.com/metrics", "ftp://x/metrics", "http://[x", ""])
+def test_a_word_that_is_no_address_is_told(url: str) -> None:
+    """It is status 2 with the next step, also where a URL cannot even be taken apart."""
+    told = run("check", "--metrics", url)
+    assert told.exit_code == 2
+    assert told.exception is None or isinstance(told.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"", "no answer within 0.3 s"),
+        (b"HTTP/1.1 200 OK\r\n\r\nbilling_x ", "no answer within 0.3 s"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be read"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nbilling_", "no answer within 0.3 s"),
+    ],
+    ids=["silent", "without an end", "no HTTP", "cut short"],
+)
+def test_a_page_that_does_not_come_is_left(sent: bytes, says: str) -> None:
+    """Whoever hangs, trickles or speaks something else is left at the deadline, and told."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak() -> None:
+            with server.accept()[0] as caller:
+                caller.recv(4096)
+                caller.sendall(sent)
+                caller.recv(1)  # until the caller has left
+
+        thread = threading.Thread(target=speak, daemon=True)
+        thread.start()
+        with pytest.raises(TargetUnreachable, match=re.escape(says)):
+            read_page(f"http://127.0.0.1:{server.getsockname()[1]}/metrics", timeout_s=0.3)
+        thread.join(10)
+
+
 @pytest.fixture
 def service() -> Iterator[tuple[str, list[str]]]:
     """Serve a page on loopback; give its address and the methods that were asked for."""
@@ -259,7 +296,9 @@ def test_check_tells_people_what_it_found(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_command_is_light_to_import() -> None:
-    """What draws is loaded when a command runs, so that other commands start quickly."""
-    source = Path(commands.__file__).read_text()
-    assert "\nfrom dashboards" not in source
-    assert "\nimport grafanalib" not in source
+    """What draws, asks or serves is loaded when a command runs, so that others start quickly."""
+    folder = Path(commands.__file__).parent
+    for file in folder.glob("*commands.py"):
+        told = re.findall(r"^(?:from|import) (\S+)", file.read_text(), re.MULTILINE)
+        ours = [name for name in told if name not in {"__future__", "pathlib", "typing", "typer"}]
+        assert [name for name in ours if not name.endswith("_commands")] == [], file.name

@@ -226,7 +226,7 @@ def test_a_wrong_token_is_told_and_never_shown(
 
 
 @pytest.mark.parametrize("url", ["grafana.example.com", "http://127.0.0.1:1", "http://[x"])
-def test_an_address_that_is_none_is_told(grafana: FakeGrafana, url: str, tmp_path: Path) -> None:
+def test_an_address_that_is_none_is_told(grafana: FakeGrafana, url: str) -> None:
     """A word that is no address, and one at which nothing answers, are told without a traceback."""
     told = run("push", "--grafana", url)
     assert told.exit_code == 2
