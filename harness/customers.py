@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tomllib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import jmespath
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from harness.session import Customer, Session
     from harness.target.profile import Catalog
-    from harness.target.protocol import Outcome, Target
-    from harness.timeline import Timeline
+    from harness.target.protocol import Outcome, Role, Target
 
 # A renewal is drafted, and finalised and paid an hour later.
 _PAID_AFTER_S = 2 * HOUR_S
@@ -98,6 +97,40 @@ class Reached:
     subscription: str | None = None
 
 
+class Time(Protocol):
+    """Whatever can take the time of those who need it forward: everybody's, or only theirs."""
+
+    def advance_to(self, moment: int) -> int:
+        """Move on to a moment, in Unix seconds; give the time that it is then."""
+        ...
+
+
+class Reception(Protocol):
+    """Whoever decides how customers sign up, and is told of each as soon as it is known."""
+
+    def inputs(self, state: State) -> Mapping[str, Any]:
+        """Give inputs of `create_customer` for a state, beside or instead of the file's own."""
+        ...
+
+    def known(self, state: State, customer: Customer, subscription: str | None) -> None:
+        """Take note of a customer on the way to a state, and of its subscription once there is."""
+        ...
+
+
+class AtRandom:
+    """Customers with addresses never used before, of whom nobody takes note."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def inputs(self, state: State) -> Mapping[str, Any]:
+        """Give a new address that tells the state."""
+        return {"email": self._session.names.email(state.email)}
+
+    def known(self, state: State, customer: Customer, subscription: str | None) -> None:
+        """Take no note."""
+
+
 def load_states(path: Path | None = None) -> dict[str, State]:
     """Read the states, by key, each with all its steps. Raises `FixtureError` with all mistakes."""
     file = path or fixtures_folder() / "customers.toml"
@@ -129,24 +162,24 @@ def why_not(state: State, target: Target, *, can_move_time: bool) -> str | None:
 def reach(
     state: State,
     session: Session,
-    timeline: Timeline | None = None,
+    timeline: Time | None = None,
     *,
-    email: Callable[[State], str] | None = None,
+    reception: Reception | None = None,
 ) -> Reached:
-    """Make a customer and lead it into a state; `email` gives its address, else it is a new one.
+    """Make a customer and lead it into a state; `reception` signs it up, else at a new address.
 
     Raises `NotMapped` where the target cannot have it, `AssertionError` where a step is refused and
     `Unknown` where it may be. Use `differences` to see that the state is what it should be.
     """
-    return reach_all([state], session, timeline, email=email)[0]
+    return reach_all([state], session, timeline, reception=reception)[0]
 
 
 def reach_all(
     states: Sequence[State],
     session: Session,
-    timeline: Timeline | None = None,
+    timeline: Time | None = None,
     *,
-    email: Callable[[State], str] | None = None,
+    reception: Reception | None = None,
 ) -> list[Reached]:
     """Do it for several, moving time for all of them at once; a state may be there several times.
 
@@ -155,7 +188,8 @@ def reach_all(
     for state in states:
         if reason := why_not(state, session.target, can_move_time=timeline is not None):
             raise NotMapped(reason)
-    walks = {place: _Walk(state, session, email).take() for place, state in enumerate(states)}
+    desk = reception or AtRandom(session)
+    walks = {place: _Walk(state, session, desk).take() for place, state in enumerate(states)}
     early = {place for place, state in enumerate(states) if state.needs_time}
     found: dict[int, Reached] = {}
     while early:
@@ -169,13 +203,19 @@ def reach_all(
 
 
 def differences(
-    reached: Reached, session: Session, *, wait: Callable[[float], None] = time.sleep
+    reached: Reached,
+    session: Session,
+    *,
+    deadline_s: float | None = None,
+    wait: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Read the customer back, and say what is not as its state has it; nothing, if all is.
 
-    What a webhook or a background job brings is waited for, as long as the profile says.
+    What a webhook or a background job brings is waited for, as long as the profile says unless
+    `deadline_s` does. A customer whose credential is not known is read as the operator.
     """
-    ends_at = time.monotonic() + session.target.profile.settle_deadline_s
+    settle_s = session.target.profile.settle_deadline_s
+    ends_at = time.monotonic() + (settle_s if deadline_s is None else deadline_s)
     while (found := list(_differences(reached, session))) and time.monotonic() < ends_at:
         wait(_POLL_S)
     return found
@@ -244,7 +284,7 @@ class _Walk:
 
     state: State
     session: Session
-    email: Callable[[State], str] | None
+    reception: Reception
     kept: dict[str, Any] = field(default_factory=dict)
     customer: Customer | None = None
 
@@ -262,30 +302,36 @@ class _Walk:
         return Reached(self.state, self.customer, self.kept.get("subscription"))
 
     def _do(self, step: Step) -> None:
-        outcome = self._perform(step.do, step.inputs)
         if step.do == "create_customer":
-            self.customer = self.session.customers[-1]
+            self._sign_up(step)
+            return
+        outcome = self._perform(step.do, step.inputs)
         for name, source in step.keep.items():
             self.kept[name] = jmespath.search(source, dict(outcome.outputs))
+        if "subscription" in step.keep and self.customer is not None:
+            self.reception.known(self.state, self.customer, self.kept["subscription"])
 
-    def _perform(self, operation: str, inputs: Mapping[str, Any]) -> Outcome:
-        known = {**self.kept, **self._plans(), "name": self.state.name}
-        # The next two are made only where they are asked for: names are drawn in order.
+    def _sign_up(self, step: Step) -> None:
+        told = dict(self.reception.inputs(self.state))
+        outcome = self._perform(step.do, {**step.inputs, **told}, told)
+        # A request told again is answered with the customer of the first.
+        mine = [each for each in self.session.customers if each.id == outcome["customer"]]
+        self.customer = mine[-1]
+        self.reception.known(self.state, self.customer, None)
+
+    def _perform(
+        self, operation: str, inputs: Mapping[str, Any], told: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        known = {**self.kept, **self._plans(), "name": self.state.name, **(told or {})}
+        # Made only where it is asked for: names are drawn in order.
         if "{new}" in inputs.values():
             known["new"] = self.session.names.new("usage")
-        if "{email}" in inputs.values():
-            known["email"] = self._email()
         given = fill(dict(inputs), known) or {}
         return self.session.ok(operation, customer=self.customer, **given)
 
     def _plans(self) -> dict[str, str]:
         catalog = self.session.target.profile.catalog
         return {role: plan[0] for role in ROLES if (plan := catalog.plan(role))}
-
-    def _email(self) -> str:
-        if self.email is not None:
-            return self.email(self.state)
-        return self.session.names.email(self.state.email)
 
     def _moment(self, step: Step) -> int:
         outcome = self._perform("get_subscription", {"subscription": "{subscription}"})
@@ -336,7 +382,8 @@ def _told(session: Session, operation: str, reached: Reached) -> dict[str, Any]:
     if operation not in session.target.operations:
         return {}
     given = {"subscription": reached.subscription} if operation == "get_subscription" else {}
-    outcome = session.ok(operation, customer=reached.customer, **given)
+    role: Role = "customer" if reached.customer.credential else "operator"
+    outcome = session.ok(operation, customer=reached.customer, role=role, **given)
     mapping = session.target.profile.operations.get(operation)
     shown = mapping.reply if mapping else outcome.outputs
     return {output: outcome.get(output) for output in shown}

@@ -19,6 +19,8 @@ from tests.core.making import CREATE, SUBSCRIBE, answer, profile
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.customers import State
+    from harness.session import Customer
     from harness.target.wire import Call, Reply
 
 STATES = load_states()
@@ -160,13 +162,27 @@ def test_every_state_is_reached_by_its_steps_and_read_back() -> None:
 
 
 def test_a_customer_gets_the_address_that_is_asked_for() -> None:
-    """The address is the caller's to choose; otherwise it is new, and tells the state."""
-    service = Service()
-    reach(STATES["trial"], service.session, email=lambda state: f"{state.email}@shop.test")
+    """The address is the reception's to choose; otherwise it is new, and tells the state."""
+    service, desk = Service(), Desk()
+    reach(STATES["pro_active"], service.session, reception=desk)
     reach(STATES["trial"], service.session)
     first, second = (account["email"] for account in service.accounts)
-    assert first == "trial@shop.test"
+    assert first == "pro-active@shop.test"
     assert second.startswith("trial-run-")
+    assert desk.noted == [("pro_active", "1", None), ("pro_active", "1", "1")]
+
+
+class Desk:
+    """A reception that gives every state one address, and notes whom it got to know."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, str | None]] = []
+
+    def inputs(self, state: State) -> dict[str, str]:
+        return {"email": f"{state.email}@shop.test"}
+
+    def known(self, state: State, customer: Customer, subscription: str | None) -> None:
+        self.noted.append((state.key, customer.id, subscription))
 
 
 def test_a_step_is_for_targets_that_can_do_it() -> None:
