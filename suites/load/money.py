@@ -20,6 +20,7 @@ from harness.history import read_histories
 from harness.money import spoken
 from harness.operations import OPERATIONS
 from harness.session import Customer
+from harness.target.wire import Reply
 from harness.timeline import drain
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FINDINGS_MAX = 50
 TOLD_AGAIN_MAX = 500
 _READERS = 4
+_TOO_MANY = 429  # RFC 6585, section 4
 _SOURCES = ("consumed", "purchased")
 
 
@@ -174,10 +176,17 @@ def _judge(
         **matched(evidence),
         **added,
         "currency": evidence.catalog.currency,
+        "limited": sum(map(_limited, history)),
         "checks": [_checked(verdict) for verdict in verdicts],
         "findings_count": len(findings),
         "findings": findings[:FINDINGS_MAX],
     }
+
+
+def _limited(record: Record) -> bool:
+    """Whether the target turned an operation of the load away for its limit."""
+    replies = (exchange.reply for exchange in record.exchanges)
+    return any(isinstance(reply, Reply) and reply.status == _TOO_MANY for reply in replies)
 
 
 def _checked(verdict: CheckVerdict) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""The customers that a load needs, made before it over plain HTTP, several at once."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import TargetError, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from harness.ground import Ground
+    from harness.session import Customer, Session
+
+    Made = TypeVar("Made")
+
+CARD = "pm_card_visa"
+_AT_ONCE = 8
+_UNLIMITED = 1_000_000
+_SHARE_OF_LIMIT = 0.6  # the rest is for what prepares and what judges
+_numbers = itertools.count(1)
+
+
+def many(ground: Ground, count: int, make: Callable[[Session], Made]) -> list[Made]:
+    """Make so many of something, each in a session of its own. Raises `TargetError`."""
+
+    def one(_: int) -> Made:
+        return make(ground.session(f"load/prepare-{next(_numbers)}"))
+
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(one, range(count)))
+    except (AssertionError, Unknown) as error:
+        raise TargetError(
+            f"what the load needs could not be made: {error}",
+            hint="Try the operations one by one: billing-harness doctor --target FILE",
+        ) from None
+
+
+def sign_up(session: Session) -> Customer:
+    """Make a customer."""
+    session.ok("create_customer", email=session.names.email(), name="Ada", source="direct")
+    return session.customers[-1]
+
+
+def with_card(session: Session) -> Customer:
+    """Make a customer whose card pays."""
+    customer = sign_up(session)
+    if "add_payment_method" in session.target.operations:
+        session.ok("add_payment_method", customer=customer, token=CARD, consent=True)
+    return customer
+
+
+def subscriber(session: Session) -> Customer:
+    """Make a customer who is subscribed to the plan that plays pro."""
+    customer = with_card(session)
+    plan = session.target.profile.catalog.plan("pro")
+    if plan is None:
+        raise TargetError(
+            "the catalogue has no plan that plays pro", hint='Say `role = "pro"` of the plan.'
+        )
+    session.ok("subscribe", customer=customer, plan=plan[0], quantity=1)
+    return customer
+
+
+def without_units(session: Session) -> Customer:
+    """Make a customer with a card who has used up every unit, and pays for each one more."""
+    customer = with_card(session)
+    units = session.ok("get_balance", customer=customer).get("units") or 0
+    for _ in range(units):
+        usage_id = session.names.new("usage")
+        session.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
+    return customer
+
+
+def requests_each(ground: Ground) -> int:
+    """Give how many requests a load may send with one customer's key, below the target's limit."""
+    limit = ground.target.profile.limits.get("api_per_hour")
+    return _UNLIMITED if limit is None else max(1, int(limit * _SHARE_OF_LIMIT))
+
+
+def ids(customers: Iterable[Customer]) -> list[dict[str, Any]]:
+    """Give what a plan may hold of customers: everything but their credentials."""
+    return [{"id": c.id, "provider_customer": c.provider_customer} for c in customers]

@@ -1,0 +1,92 @@
+"""Runs loads: has the target stand, as its profile says, and gives each load its ground."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness.ground import Ground
+from harness.ground import Plan as GroundPlan
+from harness.naming import new_run_id, new_seed
+from harness.running import Running, StartOptions, first_customer, running
+from harness.target.load import find_target
+from suites.load.launcher import require_locust
+from suites.load.loading import Load, Teller
+from suites.load.scenarios import find_scenario
+from suites.load.thresholds import parse
+from suites.load.wish import Wish, check_address
+from suites.load.writing import place_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.session import Customer, Session
+
+
+class LoadGround(Ground):
+    """The ground of a load: it remembers whom its sessions made, with their credentials."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._made: list[Session] = []
+
+    def session(self, test: str) -> Session:
+        """Give a session, and remember its customers."""
+        made = super().session(test)
+        self._made.append(made)
+        return made
+
+    @property
+    def customers(self) -> list[Customer]:
+        """Everybody that was made over this ground."""
+        return [customer for session in self._made for customer in session.customers]
+
+
+def load(wish: Wish, tell: Teller) -> dict[str, Any]:
+    """Run one load, the target started where its profile says so; give its document.
+
+    Raises `HarnessError` for whatever keeps it from starting.
+    """
+    with standing(wish, tell) as made:
+        return made(wish)
+
+
+@contextlib.contextmanager
+def standing(wish: Wish, tell: Teller) -> Iterator[Callable[[Wish], dict[str, Any]]]:
+    """Have the target stand, and give a function that runs loads on it, one after the other."""
+    require_locust()
+    parse(wish.thresholds)
+    find_scenario(wish.scenario)
+    seed = new_seed() if wish.seed is None else wish.seed
+    if wish.url is not None:
+        check_address(wish, wish.url)
+
+        def bare(asked: Wish) -> dict[str, Any]:
+            with place_for(asked.place):
+                return Load(asked, None, Running(), tell, new_run_id(), seed).run()
+
+        yield bare
+        return
+    source = find_target(wish.target)
+    how = StartOptions(wish.database, wish.defects, wish.target_command)
+    tell.say(f"starting {wish.target} …")
+    with running(source, seed, how) as up:
+
+        def on(asked: Wish) -> dict[str, Any]:
+            return load_on(asked, tell, GroundPlan(wish.target, seed, "", "", up.variables), up)
+
+        yield on
+
+
+def load_on(
+    wish: Wish, tell: Teller, like: GroundPlan, up: Running | None = None
+) -> dict[str, Any]:
+    """Run a load on a target that stands already: the one of a ground's plan."""
+    run_id = new_run_id()
+    with place_for(wish.place), contextlib.ExitStack() as undo:
+        plan = replace(like, run_id=run_id, folder=str(wish.place))
+        ground = LoadGround.open(plan, "prepare")
+        undo.callback(ground.close)
+        first_customer(ground)
+        return Load(wish, ground, up or Running(), tell, run_id, like.seed).run()
