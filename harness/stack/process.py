@@ -139,6 +139,7 @@ class Child:
         """Kill the leash, and so the command, at once; what the command started may stay."""
         self._process.kill()
         self._process.wait()
+        self.let_go()
 
     def stop(self) -> None:
         """End the child and all it started, and wait until that is done. Stopping again is fine."""

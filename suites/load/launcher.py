@@ -121,6 +121,8 @@ class LoadProcess:
         Where it wrote none, raises `StackError` with the end of its log.
         """
         status = self._child.status()
+        if status is not None:
+            self._child.let_go()
         result = self.so_far()
         if result is None:
             ended = "still runs" if status is None else describe_status(status)

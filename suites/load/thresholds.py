@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 SERIES = ("latency_ms", "service_ms")
 STATISTICS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 TOTALS = ("errors", "dropped", "completed", "sent")
-GENERATOR = ("cpu", "start_lateness_ms_p99", "start_lateness_ms_max", "loop_lag_ms_p99")
+GENERATOR = (
+    "cpu",
+    "start_lateness_ms_p50",
+    "start_lateness_ms_p99",
+    "start_lateness_ms_max",
+    "loop_lag_ms_p99",
+    "loop_lag_ms_max",
+)
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
