@@ -70,7 +70,7 @@ _MONEY = "payment amount_minor currency provider_id state cause at"
 _TABLE = (
     _operation(
         "create_customer",
-        "email name source installation",
+        "email name source installation test_clock",
         "customer provider_customer? credential? balance?",
         "key",
     ),

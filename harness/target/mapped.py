@@ -60,6 +60,13 @@ class ProfileTarget:
             return self._list(mapping, call)
         return self._single(OPERATIONS[operation], mapping, call, role=role, known=known)
 
+    def test_customers(self) -> Performance | None:
+        """Begin to list the customers of a staging's test domains, where the profile says how."""
+        mapping = self.profile.staging.customers
+        if mapping is None or mapping.items is None:
+            return None
+        return self._list(mapping, self._call(mapping, "operator", {}))
+
     def _single(
         self,
         operation: Operation,

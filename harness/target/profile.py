@@ -360,6 +360,12 @@ class Audit(Section):
     marks: list[str] = []
 
 
+class Staging(Section):
+    """How a staging's customers of the test domains are listed, `customer` and `email` of each."""
+
+    customers: Mapping | None = None
+
+
 class Profile(Section):
     """A whole profile."""
 
@@ -376,6 +382,7 @@ class Profile(Section):
     exposure: Exposure = Exposure()
     contract: Contract | None = None
     audit: Audit = Audit()
+    staging: Staging = Staging()
     settle_deadline_s: PositiveFloat = 10.0
 
     def auth_role(self, fixed: str | None, asked: Role) -> str | None:

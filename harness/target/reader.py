@@ -137,6 +137,7 @@ def _cross_checks(label: str, data: Mapping[str, Any]) -> Iterator[Problem]:
     for name, mapping in _table(data, "operations").items():
         if isinstance(mapping, dict):
             yield from _operation_checks(label, name, mapping, set(roles), mapped)
+    yield from _staging_checks(label, data, set(roles))
     target = _table(data, "target")
     if "start" in target and "stack" in target:
         yield Problem(label, "target.start", "either `start` or `stack`, not both")
@@ -207,6 +208,19 @@ def _operation_checks(
     if isinstance(role, str) and role not in roles | _ANY_ROLE:
         yield Problem(label, f"{key}.as", f"expected a role of [auth]: {', '.join(sorted(roles))}")
     yield from _output_checks(label, key, name, mapping)
+
+
+def _staging_checks(label: str, data: Mapping[str, Any], roles: set[str]) -> Iterator[Problem]:
+    mapping = _table(_table(data, "staging"), "customers")
+    if not mapping:
+        return
+    role = mapping.get("as")
+    if isinstance(role, str) and role not in roles | _ANY_ROLE:
+        known = ", ".join(sorted(roles))
+        yield Problem(label, "staging.customers.as", f"expected a role of [auth]: {known}")
+    for output in ("customer", "email"):
+        if output not in _table(_table(mapping, "items"), "reply"):
+            yield Problem(label, f"staging.customers.items.reply.{output}", "this is required")
 
 
 def _input_checks(
