@@ -65,7 +65,7 @@ class Silent:
         """Show nothing."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Load:
     """One load on a ground. `interrupts` counts how often somebody pressed Ctrl-C."""
 
@@ -247,7 +247,7 @@ class Load:
         if raised:
             result.unknown_reasons.append(f"not everything was recorded: {raised[0]}")
             result.partial = True
-        if ground is not None and not gone:
+        if not gone:
             result.findings += self.scenario.review(ground, result)
         why_not = _unjudged(wish, ground, gone, raised) or self._elsewhere(result)
         if why_not or ground is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.ground import Ground
@@ -86,7 +87,8 @@ def load_on(
     run_id = new_run_id()
     with place_for(wish.place), contextlib.ExitStack() as undo:
         plan = replace(like, run_id=run_id, folder=str(wish.place))
-        ground = LoadGround.open(plan, "prepare")
+        history = Path(plan.folder) / "history-prepare.jsonl"
+        ground = LoadGround(plan, worker="prepare", file=history.open("w", encoding="utf-8"))
         undo.callback(ground.close)
         first_customer(ground)
         return Load(wish, ground, up or Running(), tell, run_id, like.seed).run()

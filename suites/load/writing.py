@@ -16,7 +16,7 @@ from suites.load.page import page
 from suites.load.result import RESULT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from suites.load.plan import Plan
@@ -102,12 +102,13 @@ def write_results(folder: Path, data: Mapping[str, Any]) -> list[str]:
     (folder / _BALLAST).unlink(missing_ok=True)
     text = json.dumps(data, indent=1, default=str) + "\n"
     lost = []
-    for name, make in (
-        (RESULT_FILE, lambda: text),
-        ("kinds.csv", lambda: kinds_csv(data)),
-        ("series.csv", lambda: series_csv(data)),
-        (PAGE_FILE, lambda: page(json.loads(text))),
-    ):
+    forms: dict[str, Callable[[], str]] = {
+        RESULT_FILE: lambda: text,
+        "kinds.csv": lambda: kinds_csv(data),
+        "series.csv": lambda: series_csv(data),
+        PAGE_FILE: lambda: page(json.loads(text)),
+    }
+    for name, make in forms.items():
         try:
             write_whole(folder / name, make())
         except ReportError as error:

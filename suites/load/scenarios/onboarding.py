@@ -49,8 +49,10 @@ class Onboarding(Base):
             return
         client.count(f"onboarded_{source['source']}")
         provider, key = made.get("provider_customer"), made["credential"]
-        who = {"customer": Customer(made["customer"], key, provider)}
+        who = Customer(made["customer"], key, provider)
         if "add_payment_method" in client.data["operations"]:
-            client.perform("add_payment_method", kind="first_card", token=CARD, consent=True, **who)
+            client.perform(
+                "add_payment_method", customer=who, kind="first_card", token=CARD, consent=True
+            )
         if "get_balance" in client.data["operations"]:
-            client.perform("get_balance", kind="first_balance", **who)
+            client.perform("get_balance", customer=who, kind="first_balance")
