@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dashboards.live_commands import push
+from dashboards.live_commands import push, validate
 
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 app.command(epilog="Exit status: 0 done; 1 something is wrong, all is as it was; 2 not able to.")(
     push
+)
+app.command(epilog="Exit status: 0 all is seen; 1 something is wrong; 2 not able to, or not all.")(
+    validate
 )
 Thresholds = Annotated[
     list[str] | None,

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from dashboards.pushing import Pushed
+    from dashboards.validating import Validated
 
 GrafanaUrl = Annotated[
     str | None,
@@ -109,3 +110,63 @@ def _facts(pushed: Pushed, *, dry_run: bool) -> dict[str, Any]:
         "queries": len(pushed.answers),
         "without_data": [f"{e.panel} {e.ref}" for e in pushed.answers if not e.values],
     }
+
+
+def validate(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
+    target: Annotated[
+        str, typer.Option(help="A target whose profile tells its metrics.", metavar="TARGET")
+    ] = "reference",
+    grafana: Annotated[
+        str | None,
+        typer.Option(
+            help="Look into this Grafana's panels, too; its token is GRAFANA_TOKEN.", metavar="URL"
+        ),
+    ] = None,
+    datasource: Source = "prometheus",
+    source: From = None,
+    wait_s: Annotated[
+        float, typer.Option("--wait", help="How long an event may take to be seen.", metavar="S")
+    ] = 30.0,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
+) -> int:
+    """Validate a staging: structure, critical panels, instrumentation, and six events.
+
+    Makes two customers of its own with test cards, lets six representative things happen, looks
+    for each in the target's metrics (with --grafana in the panels, too), and closes the customers.
+    Refuses production. Grafana takes a scrape or two to see them: give --wait 90.
+
+    Try it: `billing-harness dashboards validate --target reference`
+    """
+    from contextlib import ExitStack
+
+    from dashboards.grafana_api import Grafana, from_environment
+    from dashboards.pushing import built, read_dashboards
+    from dashboards.validating import Asked
+    from dashboards.validating import validate as look
+
+    files = built(datasource) if source is None else read_dashboards(source)
+    with ExitStack() as undo:
+        there = undo.enter_context(from_environment(grafana, Grafana)) if grafana else None
+        told = look(Asked(target, files, datasource, wait_s), there)
+    _tell_validated(told, as_json=as_json)
+    if told.findings:
+        return 1
+    return 2 if told.missing else 0
+
+
+def _tell_validated(told: Validated, *, as_json: bool) -> None:
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        verdict = "invalid" if told.findings else "unknown" if told.missing else "valid"
+        typer.echo(json.dumps({"verdict": verdict, **asdict(told)}, indent=2))
+        return
+    for name, places in told.seen.items():
+        typer.echo(f"seen: {name}: {', '.join(places)}")
+    for name, why in told.missing.items():
+        typer.echo(f"not tried: {name}: {why}")
+    for finding in told.findings:
+        typer.echo(f"{finding.check}: {finding.where}: {finding.what}")
+    tried = f"{len(told.seen)} events seen, {len(told.missing)} not tried"
+    typer.echo(f"{len(told.findings)} found; {tried}")
