@@ -35,6 +35,7 @@ class Facts:
     report: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     load: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     matrix: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    audit: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def by_event(self) -> Mapping[str, tuple[Fact, ...]]:

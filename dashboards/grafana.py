@@ -120,11 +120,17 @@ def _variables(plan: DashboardPlan, drawing: Drawing) -> Iterator[Any]:
         yield _choice("segment", "Customer segment", "billing_payments_total", "customer_segment")
         yield _choice("customer", "Customer", "billing_watched_payments_total", "customer")
         return
+    if plan.name == "audit":
+        stamp = "audit_timestamp_seconds"
+        yield _choice("job", "Job", stamp, "job", all_value=".+")
+        yield _choice("target", "Target", stamp, "target")
+        yield _age(stamp, 'job=~"$job",target=~"$target"')
+        return
     stamp = "ci_run_timestamp_seconds"
     yield _choice("job", "Job", stamp, "job", all_value=".+")
     yield _choice("repository", "Repository", stamp, "repository", multi=False)
     yield _choice("branch", "Branch class", stamp, "branch_class", multi=False)
-    yield _age(stamp)
+    yield _age(stamp, 'job=~"$job",repository=~"$repository",branch_class=~"$branch"')
 
 
 def _choice(  # noqa: PLR0913 - what a variable is made of
@@ -140,14 +146,13 @@ def _choice(  # noqa: PLR0913 - what a variable is made of
     )  # fmt: skip
 
 
-def _age(stamp: str) -> Any:
+def _age(stamp: str, chosen: str) -> Any:
     """Give the hidden variable that puts the data's age into every panel's title."""
     from grafanalib.core import Template
 
-    chosen = '{job=~"$job",repository=~"$repository",branch_class=~"$branch"}'
     return Template(
         name="data_age", label="Age of the data, h", dataSource=DATASOURCE, hide=_HIDDEN,
-        query=f"query_result(round((time() - max({stamp}{chosen})) / 3600, 0.1))",
+        query=f"query_result(round((time() - max({stamp}{{{chosen}}})) / 3600, 0.1))",
         regex=r"/\s([0-9.]+)\s/", refresh=_ON_TIME_CHANGE, default="?",
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _SELECTOR = re.compile(r"([a-z][a-z0-9_]*)\{([^}]*)\}(\[([^\]]+)\])?")
 _COUNTER = re.compile(r"_(total|sum|count|bucket)$")
 _GIVEN = re.compile(r"\b(rate|irate|increase)\($")
-_BARE = re.compile(r"(?<![:\w$\"])(?:billing|ci)_[a-z0-9_]+(?![\w:{\"])")
+_BARE = re.compile(r"(?<![:\w$\"])(?:billing|ci|audit)_[a-z0-9_]+(?![\w:{\"])")
 _STRING = re.compile(r'"[^"]*"')
 
 

@@ -10,6 +10,7 @@ from dashboards.ci_catalogue import CI_CATALOGUE
 from dashboards.observables import CRITICAL
 from dashboards.observables.model import metrics_in
 from dashboards.sources import SOURCES
+from harness.audit.telling import AUDIT_METRICS
 from harness.metrics import CATALOGUE
 from harness.metrics.catalogue import BUILD_INFO
 
@@ -24,9 +25,9 @@ _MARKED = frozenset({BUILD_INFO})
 """What is shown on every panel of a dashboard, as marks."""
 _SELECTOR = re.compile(r"([a-z][a-z0-9_]*)\{([^}]*)\}")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
-_SCRAPED = frozenset({"job", "instance", "repository", "branch_class", "le"})
+_SCRAPED = frozenset({"job", "instance", "repository", "branch_class", "target", "le"})
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
-ALL_METRICS: Mapping[str, Metric] = {**CATALOGUE, **CI_CATALOGUE}
+ALL_METRICS: Mapping[str, Metric] = {**CATALOGUE, **CI_CATALOGUE, **AUDIT_METRICS}
 
 
 def check_orphans(
@@ -65,7 +66,7 @@ def _unshown(plans: Iterable[DashboardPlan], metrics: Mapping[str, Metric]) -> I
 
 
 def _unproven(plans: Iterable[DashboardPlan]) -> Iterator[Finding]:
-    known = {source.event for source in SOURCES} | {"report"}
+    known = {source.event for source in SOURCES} | {"report", "audit"}
     for plan in plans:
         for each in plan.observables:
             where = f"{plan.name}/{each.key}"

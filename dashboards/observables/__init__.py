@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dashboards.observables.amounts import flows, watched
+from dashboards.observables.audit import audits
 from dashboards.observables.billing import billing
 from dashboards.observables.care import money, webhooks
 from dashboards.observables.load import load
@@ -52,5 +53,13 @@ def plans(objectives: Objectives) -> tuple[DashboardPlan, ...]:
             "The last load run; generated, so change the definition and not this.",
             ("billing", "load"),
             (load(), Section("Its age", (run_age(objectives),))),
+        ),
+        DashboardPlan(
+            "audit",
+            "Billing: audit",
+            "What the nightly audit of production found; generated, so change the definition and"
+            " not this.",
+            ("billing", "audit"),
+            (audits(objectives),),
         ),
     )

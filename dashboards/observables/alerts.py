@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dashboards.oracles import Labels
 
 BILLING = (("job", "billing"),)
+AUDITED = (("job", "billing-audit"), ("target", "acme-production"))
 PIPELINE = (("branch_class", "main"), ("job", "billing-harness"), ("repository", "acme/billing"))
+_PUSHED = (("ci_", PIPELINE), ("audit_", AUDITED))
 
 
 def selector(name: str, labels: Labels) -> str:
@@ -55,8 +57,9 @@ def on_gauge(  # noqa: PLR0913 - an alert is of so many facts
     `own` are the labels of its series, `shown` those that the firing alert keeps, `told` the value
     in its words.
     """
-    base = PIPELINE if metric.startswith("ci_") else (*BILLING, ("instance", "a:8000"))
-    kept = (*(PIPELINE if metric.startswith("ci_") else BILLING), *own) if shown is None else shown
+    whose = next((each for begin, each in _PUSHED if metric.startswith(begin)), None)
+    base = whose or (*BILLING, ("instance", "a:8000"))
+    kept = (*(whose or BILLING), *own) if shown is None else shown
     series = selector(metric, (*base, *own))
     return Alert(
         *(name, expr, hold, severity, summary, description, next_step, truth),

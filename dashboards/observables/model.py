@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from dashboards.oracles import Oracle
 
 PanelKind = Literal["timeseries", "stat", "gauge", "bargauge", "piechart", "table"]
-DashboardName = Literal["billing", "ci", "load"]
+DashboardName = Literal["billing", "ci", "load", "audit"]
 Severity = Literal["critical", "warning"]
 
-_NAME = re.compile(r"(?<![:\w])(?:billing|ci)_[a-z0-9_]+(?![:\w])")
+_NAME = re.compile(r"(?<![:\w])(?:billing|ci|audit)_[a-z0-9_]+(?![:\w])")
 _STRING = re.compile(r'"[^"]*"')
 _SUFFIX = re.compile(r"_(bucket|sum|count)$")
 

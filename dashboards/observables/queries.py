@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dashboards.ci_catalogue import CI_CATALOGUE
+from harness.audit.telling import AUDIT_METRICS
 from harness.metrics import CATALOGUE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RANGE = "$__range"
 
 def metric_of(series: str) -> Metric:
     """Give the metric of a series; a bucket, sum or count belongs to its histogram."""
-    known = {**CATALOGUE, **CI_CATALOGUE}
+    known = {**CATALOGUE, **CI_CATALOGUE, **AUDIT_METRICS}
     return known[series] if series in known else known[_SUFFIX.sub("", series)]
 
 
@@ -44,6 +45,8 @@ def select(series: str, **matchers: str) -> str:
     metric = metric_of(series)
     if metric.name.startswith("ci_"):
         chosen = [f'{label}=~"${variable}"' for label, variable in CI_VARIABLES.items()]
+    elif metric.name.startswith("audit_"):
+        chosen = ['job=~"$job"', 'target=~"$target"']
     else:
         chosen = ['job=~"$job"', 'instance=~"$instance"']
         chosen += [

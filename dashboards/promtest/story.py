@@ -57,6 +57,7 @@ def _cycle() -> Iterator[tuple[int, str, dict[str, Any]]]:
     yield from ((n, "payment_timed", {"duration_s": s}) for n, s in ((15, 0.15), (4, 0.4), (2, 3)))
     yield from ((n, "subscription_timed", {"duration_s": s}) for n, s in ((6, 0.3), (1, 0.8)))
     yield 3, "invoice_paid", {"amount_minor": 59900, "currency": "usd"}
+    yield 4, "first_invoice_paid", {"amount_minor": 59900, "currency": "usd"}
     yield 1, "invoice_failed", {}
     yield from _usage(payg)
     yield 6, "credits_added", {"source": "purchased", "units": 60}
@@ -100,6 +101,7 @@ def _requests() -> Iterator[tuple[int, str, dict[str, Any]]]:
 @cache
 def facts() -> Facts:
     """Give everything that happened, a full report of a pipeline's last run among it."""
+    from dashboards.promtest.audited import AUDIT
     from dashboards.promtest.run import LOAD, MATRIX, REPORT
 
     found = []
@@ -110,7 +112,7 @@ def facts() -> Facts:
             ]
     stuck_s = _STUCK_FROM_STEP * STEP_S
     found += [Fact("webhook_stored", stuck_s), Fact("webhook_stored", stuck_s + STEP_S)]
-    return Facts(tuple(found), REPORT, LOAD, MATRIX)
+    return Facts(tuple(found), REPORT, LOAD, MATRIX, AUDIT)
 
 
 def _own(fields: dict[str, Any], step: int, position: int, number: int) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboards.observables.alerts import selector
+from dashboards.promtest import audited
 from dashboards.promtest.run import pushed
 from dashboards.promtest.story import INTERVAL_S, MOMENT, SAMPLES, STEP_S, facts, series
 from dashboards.rules import OURS, Pager, alert_annotations, alert_labels
@@ -39,7 +41,9 @@ def fill(expr: str, chosen: Mapping[str, str] | None = None) -> str:
 
 def panel_tests(plan: DashboardPlan) -> dict[str, Any]:
     """Give the test file of a dashboard's panels: each query on the story."""
-    told = series() if plan.name == "billing" else pushed(SAMPLES)
+    told = {"billing": series, "audit": partial(audited.told, SAMPLES)}.get(
+        plan.name, partial(pushed, SAMPLES)
+    )()
     group = {
         "name": "panels",
         "interval": f"{INTERVAL_S}s",

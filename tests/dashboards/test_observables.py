@@ -16,9 +16,13 @@ from dashboards.ci_catalogue import CI_CATALOGUE
 from dashboards.facts import Facts, Moment
 from dashboards.objectives import Objectives
 from dashboards.observables import CRITICAL, plans
+from dashboards.promtest.audited import AUDIT
+from dashboards.promtest.audited import SAMPLES as AUDIT_SAMPLES
 from dashboards.promtest.run import LOAD, MATRIX, REPORT, SAMPLES
 from dashboards.promtest.story import MOMENT, facts
 from dashboards.sources import SOURCES
+from harness.audit.facts import Audited, Gap, Window
+from harness.audit.telling import AUDIT_METRICS, samples_of
 from harness.metrics import CATALOGUE, EFFECTS, Metric
 from simulators.billing.storage.tables import Base
 
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from dashboards.observables.model import DashboardPlan, Observable
 
 PLANS = plans(Objectives())
-BILLING, CI, LOADED = PLANS
+BILLING, CI, LOADED, AUDITS = PLANS
 
 
 def test_nothing_is_orphaned() -> None:
@@ -46,9 +50,9 @@ def test_the_dashboards_hold_what_was_asked_for() -> None:
     assert {each.key for each in BILLING.observables if each.is_critical} == set(CRITICAL)
     alerts = {a.name: a.severity for plan in PLANS for a in plan.alerts}
     assert sorted(name for name, severity in alerts.items() if severity == "warning") == [
-        "BillingPaymentSuccessLow", "CICoverageLow", "CIDataStale", "CISuiteSlow",
+        "AuditStale", "BillingPaymentSuccessLow", "CICoverageLow", "CIDataStale", "CISuiteSlow",
     ]  # fmt: skip
-    assert len(alerts) == 12
+    assert len(alerts) == 14
 
 
 def test_the_pipelines_metrics_are_those_of_the_exporter() -> None:
@@ -63,6 +67,20 @@ def test_the_story_of_a_run_is_what_the_exporter_tells() -> None:
     assert sorted((n, tuple(sorted(labels.items())), float(v)) for n, labels, v in told) == sorted(
         (name, tuple(sorted(labels)), float(value)) for name, labels, value in SAMPLES
     )
+
+
+def test_the_story_of_an_audit_is_what_an_audit_tells() -> None:
+    """The samples written by hand are what `harness.audit` makes of the same findings."""
+    found = Audited(str(AUDIT["target"]), Window(0, 1), "SQL", "usd")
+    found.counts.update(AUDIT["counts"])
+    found.amounts.update(AUDIT["amounts"])
+    found.gaps.append(Gap("the ledger", "it was locked"))
+    told = samples_of(found, AUDIT["at"], AUDIT["succeeded_at"])
+    own = {(n, tuple(sorted(labels.items())), float(v)) for n, labels, v in told}
+    target = ("target", AUDIT["target"])
+    audited = {(n, tuple(sorted((*labels, target))), v) for n, labels, v in AUDIT_SAMPLES}
+    assert own == audited
+    assert {name for name, *_ in own} == set(AUDIT_METRICS)
 
 
 def test_every_source_is_sql_that_the_reference_knows() -> None:
@@ -103,7 +121,7 @@ def test_every_oracle_has_something_to_say_of_the_story() -> None:
 
 def test_alerts_know_what_is_wrong() -> None:
     """Each alert's truth holds for the story in which all goes wrong, but for what is right."""
-    quiet = {"CICoverageLow", "CISuiteSlow", "CIDataStale", "BillingBooksUnreadable",
+    quiet = {"AuditStale", "CICoverageLow", "CISuiteSlow", "CIDataStale", "BillingBooksUnreadable",
              "BillingPaymentSuccessLow"}  # fmt: skip
     for plan in PLANS:
         for alert in plan.alerts:
