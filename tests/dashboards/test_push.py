@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-BILLING, CI, LOAD = (f"billing-harness-{name}" for name in ("billing", "ci", "load"))
+NAMES = ("billing", "ci", "load", "audit")
+BILLING, CI, LOAD, AUDIT = (f"billing-harness-{name}" for name in NAMES)
 
 
 @pytest.fixture
@@ -45,14 +46,14 @@ def test_all_dashboards_come_in_and_a_second_time_changes_nothing(grafana: FakeG
     """They are saved by uid into a folder, read back, each query is run; then all is as it is."""
     told = run("push")
     assert told.exit_code == 0, said(told)
-    assert set(grafana.dashboards) == {BILLING, CI, LOAD}
+    assert set(grafana.dashboards) == {BILLING, CI, LOAD, AUDIT}
     assert grafana.folders == {"billing-harness": "Billing"}
-    assert "3 of 3 changed on Grafana 11.6.0" in said(told)
+    assert "4 of 4 changed on Grafana 11.6.0" in said(told)
     assert grafana.asked.count("POST /api/ds/query") > 50
     grafana.asked.clear()
     again = run("push", "--json")
     facts = json.loads(again.output)
-    assert [each["lines"] for each in facts["dashboards"]] == [[], [], []]
+    assert [each["lines"] for each in facts["dashboards"]] == [[], [], [], []]
     assert written(grafana) == []
     assert facts["queries"] > 60
     assert facts["without_data"] == []
@@ -72,7 +73,7 @@ def test_a_dry_run_tells_the_difference_and_writes_nothing(grafana: FakeGrafana)
     for line in (
         "+ panel “Subscriptions created, per 5 minutes”", "- panel “Mine”",
         "~ panel “Payment success”: options", "~ folder: from the root to billing-harness",
-        "1 of 3 would change; nothing was written",
+        "1 of 4 would change; nothing was written",
     ):  # fmt: skip
         assert line in said(told)
     assert written(grafana) == []
@@ -107,7 +108,7 @@ def test_nothing_is_half_imported(
     """Whatever fails in the middle, Grafana holds what it held: contents, folders, nothing new."""
     if was_there:
         grafana.folders = {"theirs": "Theirs", "billing-harness": "Billing"}
-        for uid in (BILLING, CI, LOAD):
+        for uid in (BILLING, CI, LOAD, AUDIT):
             grafana.dashboards[uid] = {"uid": uid, "id": 7, "version": 3, "title": "Older"}
             grafana.homes[uid] = "theirs"
     before = {uid: held["title"] for uid, held in grafana.dashboards.items()}
