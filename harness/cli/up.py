@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from harness.cli.console import errors, output
 from harness.errors import StackError
 from harness.naming import new_seed
+from harness.stack.observers import Observers, observers, read_names
 from harness.stack.stack import Stack, StackOptions
 
 _WATCH_S = 0.5
@@ -38,31 +40,44 @@ def up(
             help="Repeat an earlier stack's ids.", metavar="N", min=0, show_default="drawn anew"
         ),
     ] = None,
+    beside: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            help="Start these beside it, from the PATH: prometheus, pushgateway, alertmanager.",
+            metavar="NAMES",
+            show_default="none",
+        ),
+    ] = "",
 ) -> int:
     """Start the Stripe simulator and the reference billing service, and keep them running.
+
+    With Prometheus the service's metrics are scraped, and the rules of the dashboards evaluated.
 
     Ctrl-C stops everything and leaves nothing behind. The keys that it prints were made for this
     stack and open nothing else.
     """
     chosen = new_seed() if seed is None else seed
+    names = read_names(beside)
     options = StackOptions(
         billing_port=port, stripe_port=stripe_port, seed=chosen, database=database
     )
     if not as_json:
         errors.print("starting the stack …", style="dim")
-    with Stack(options) as stack:
+    with Stack(options) as stack, observers(names, stack.addresses) as seen:
         if as_json:
-            typer.echo(stack.addresses.to_json())
+            urls = {f"{name}_url": url for name, url in seen.urls.items()}
+            typer.echo(json.dumps({**json.loads(stack.addresses.to_json()), **urls}))
         else:
-            _show(stack, chosen)
+            _show(stack, seen, chosen)
         try:
-            _watch(stack)
+            _watch(stack, seen)
         except KeyboardInterrupt:
             errors.print("stopping the stack …", style="dim")
     return 0
 
 
-def _show(stack: Stack, seed: int) -> None:
+def _show(stack: Stack, seen: Observers, seed: int) -> None:
     addresses = stack.addresses
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in (
@@ -73,6 +88,7 @@ def _show(stack: Stack, seed: int) -> None:
         ("Stripe API key", addresses.stripe_api_key),
         ("webhooks go to", addresses.webhook_url),
         ("webhook secret", addresses.webhook_secret),
+        *((name.capitalize(), url) for name, url in seen.urls.items()),
         ("logs and database", addresses.folder),
         ("seed", str(seed)),
     ):
@@ -81,11 +97,11 @@ def _show(stack: Stack, seed: int) -> None:
     output.print("running; Ctrl-C stops it", style="dim")
 
 
-def _watch(stack: Stack) -> None:
+def _watch(stack: Stack, seen: Observers) -> None:
     """Wait until somebody stops the stack; raise `StackError` when a part of it dies."""
-    while not stack.dead():
+    while not (ended := [*stack.dead(), *seen.dead()]):
         time.sleep(_WATCH_S)
-    dead = stack.dead()[0]
+    dead = ended[0]
     raise StackError(
         f"{dead.name} ended with status {dead.status}; the end of its log:\n{dead.log_tail}",
         hint="Start it again; report this if it comes back.",
