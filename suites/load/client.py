@@ -7,7 +7,7 @@ load a repetition would hide it.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.history import Exchange, History, Record
@@ -29,26 +29,17 @@ _US = 1_000_000
 _DONE = ("ok", "accepted")
 
 
+@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the slots of one worker share: plan, target, history, names, secrets."""
+    """What the slots of one worker share; no target where there is only an address."""
 
-    def __init__(  # noqa: PLR0913 - each is handed in once, by the load process
-        self,
-        plan: Plan,
-        target: Target | None,
-        history: History,
-        redactor: Redactor,
-        names: Names,
-        secrets: Mapping[str, str],
-        recorder: Recorder,
-    ) -> None:
-        self.plan = plan
-        self.target = target
-        self.history = history
-        self.redactor = redactor
-        self.names = names
-        self.secrets = secrets
-        self.recorder = recorder
+    plan: Plan
+    target: Target | None
+    history: History
+    redactor: Redactor
+    names: Names
+    secrets: Mapping[str, str]
+    recorder: Recorder
 
 
 class Client:
@@ -69,9 +60,9 @@ class Client:
         self._reason: str | None = None
         self._answered = True
 
-    def begin(self, intended: float) -> None:
+    def begin(self, intended: float, started: float) -> None:
         """Begin an arrival: its first request's latency counts from when it was due."""
-        self._intended = intended
+        self._intended, self._started = intended, started
         self._reason = None
         self._answered = True
 
@@ -108,7 +99,7 @@ class Client:
             self._explain(kind, reply)
         return reply
 
-    def perform(  # noqa: PLR0913 - an operation's own words
+    def perform(
         self,
         operation: str,
         /,

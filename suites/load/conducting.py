@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Conductor:
-    """Leads one load. `send(type, data, worker)` sends a message; `machine` names this one's clock."""
+    """Leads one load. `send(type, data, worker)` sends; `machine` names this one's clock."""
 
     def __init__(self, plan: Plan, secrets: Mapping[str, str], *, machine: str, send: Send) -> None:
         self.plan = plan
@@ -131,7 +131,7 @@ class Conductor:
         try:
             self.result.write(Path(self.plan.folder) / RESULT_FILE)
         except OSError as error:
-            _log.error("the result cannot be written: %s", error.strerror)  # noqa: TRY400 - no bug
+            _log.error("the result cannot be written: %s", error.strerror)
 
     def finish(self) -> None:
         """Write what the run came to; it is complete if no worker still runs."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
-import gevent
+import gevent  # type: ignore[import-untyped]  # it declares no types
 
 from harness.history import History
 from harness.naming import Names
@@ -15,7 +15,6 @@ from harness.redact import Redactor
 from harness.target.load import find_target
 from suites.load.client import Client, Surroundings
 from suites.load.pacing import ClosedPool, OpenPool, Pool
-from suites.load.plan import Plan
 from suites.load.posting import Connection
 from suites.load.recording import Recorder
 from suites.load.scenarios import find_scenario
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.target.protocol import Target
+    from suites.load.plan import Plan
 
 _PROBE_S = 0.05
 _US = 1_000_000
@@ -68,7 +68,7 @@ class Crew:
         self._scenario.ready(plan)
 
     def begin(self, began: float, slots: int) -> None:
-        """Set the intended start, by this machine's monotonic clock, and how many slots there are."""
+        """Set the intended start, by this machine's monotonic clock, and the number of slots."""
         self.recorder.began = self.recorder.ended_at = began
         self._working = self._expected = slots
         gevent.spawn(self._watch)
@@ -80,8 +80,8 @@ class Crew:
         connection = Connection(self._base_url, self.plan.timeout_s)
         client = Client(self._around, connection, gevent.sleep)
 
-        def act(k: int, intended: float, _started: float) -> tuple[str | None, bool]:
-            client.begin(intended)
+        def act(k: int, intended: float, started: float) -> tuple[str | None, bool]:
+            client.begin(intended, started)
             try:
                 self._scenario.arrive(k, client)
             except Exception as error:  # noqa: BLE001 - a scenario may be anybody's; it is counted

@@ -1,7 +1,7 @@
 """What Locust loads: users that are slots of one schedule, and the events that lead them.
 
-The same code runs alone, with `--processes`, and as `--master` and `--worker`. `suites.load.launcher`
-starts it; the plan's path and the secrets' descriptor come by environment.
+The same code runs alone, with `--processes`, and as `--master` and `--worker`.
+`suites.load.launcher` starts it; the plan's path and the secrets' descriptor come by environment.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gevent
-import gevent.event
+import gevent  # type: ignore[import-untyped]  # it declares no types
+import gevent.event  # type: ignore[import-untyped]  # it declares no types
 from locust import User, events, runners, task
 
 from suites.load.conducting import Conductor
@@ -45,9 +45,8 @@ runners.MASTER_HEARTBEAT_TIMEOUT = 15  # a worker whose master died must not go 
 
 
 class Process:
-    """What this process has: a conductor where it leads, a crew where it works."""
+    """What the slots of this process share: its crew, and whether it has begun."""
 
-    conductor: Conductor | None = None
     crew: Crew | None = None
     begun = gevent.event.Event()
     tally = Tally()
@@ -69,138 +68,149 @@ class Slot(User):
         gevent.event.Event().wait()
 
 
-@events.init.add_listener
-def _initialise(environment: Environment, runner: runners.Runner, **_: Any) -> None:
+def initialise(environment: Environment, runner: runners.Runner, **_: Any) -> None:
+    """Have this process lead, work, or both."""
     if not isinstance(runner, runners.WorkerRunner):
-        _lead(environment, runner)
+        Leading(environment, runner).listen()
     if isinstance(runner, runners.WorkerRunner):
         _die_with_parent()
     if not isinstance(runner, runners.MasterRunner):
-        _serve(environment, runner)
+        Serving(environment, runner).listen()
 
 
-def _lead(environment: Environment, runner: runners.Runner) -> None:
-    """Have this process lead the load."""
-    alone = isinstance(runner, runners.LocalRunner)
+class Leading:
+    """Hands what Locust tells to the conductor."""
 
-    def send(kind: str, data: dict[str, Any], worker: str) -> None:
-        if alone:
-            runner.send_message(kind, data)
-        else:
-            runner.send_message(kind, data, client_id=worker)
+    def __init__(self, environment: Environment, runner: Any) -> None:
+        plan = Plan.read(Path(os.environ[PLAN_VARIABLE]))
+        self._environment, self._runner = environment, runner
+        self._alone = isinstance(runner, runners.LocalRunner)
+        self._conductor = Conductor(plan, _secrets(), machine=_machine(), send=self._send)
 
-    plan = Plan.read(Path(os.environ[PLAN_VARIABLE]))
-    conductor = HERE.conductor = Conductor(plan, _secrets(), machine=_machine(), send=send)
+    def listen(self) -> None:
+        """Listen to events and messages."""
+        conductor = self._conductor
 
-    def spawned(**_: Any) -> None:
-        if not conductor.begun:
-            conductor.assemble([_LOCAL] if alone else _manned(runner))
-            gevent.spawn(_conduct, environment, conductor, alone=alone)
+        def done(msg: Message, **_: Any) -> None:
+            conductor.take(msg.node_id, msg.data, done=True)
 
-    def ready(msg: Message, **_: Any) -> None:
-        conductor.ready(msg.node_id)
+        events: Any = self._environment.events
+        events.spawning_complete.add_listener(self._spawned)
+        events.worker_report.add_listener(self._reported)
+        events.quit.add_listener(self._quit)
+        register = self._runner.register_message
+        register("load_ready", lambda msg, **_: conductor.ready(msg.node_id))
+        register("load_failed", lambda msg, **_: conductor.fail(msg.node_id, msg.data["reason"]))
+        register("load_done", done)
 
-    def done(msg: Message, **_: Any) -> None:
-        conductor.take(msg.node_id, msg.data, done=True)
+    def _send(self, kind: str, data: dict[str, Any], worker: str) -> None:
+        self._runner.send_message(kind, data, client_id=worker)
 
-    def failed(msg: Message, **_: Any) -> None:
-        conductor.fail(msg.node_id, msg.data["reason"])
+    def _spawned(self, **_: Any) -> None:
+        if not self._conductor.begun:
+            self._conductor.assemble(self._present())
+            gevent.spawn(self._conduct)
 
-    def report(client_id: str, data: dict[str, Any], **_: Any) -> None:
+    def _reported(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         if "load" in data:
-            conductor.take(client_id, data.pop("load"), done=False)
+            self._conductor.take(client_id, data.pop("load"), done=False)
 
-    def quit_(**_: Any) -> None:
-        if alone and HERE.crew is not None and conductor.begun:
-            conductor.take(_LOCAL, HERE.crew.snapshot(whole=True), done=False)
-        conductor.finish()
+    def _quit(self, **_: Any) -> None:
+        """Write what there is: also where the load was told to end in the middle."""
+        self._take_own(whole=True)
+        self._conductor.finish()
 
-    environment.events.spawning_complete.add_listener(spawned)
-    environment.events.worker_report.add_listener(report)
-    environment.events.quit.add_listener(quit_)
-    runner.register_message("load_ready", ready)
-    runner.register_message("load_failed", failed)
-    runner.register_message("load_done", done)
+    def _conduct(self) -> None:
+        """Follow the load to its end, and write what it came to so far."""
+        try:
+            self._follow()
+            self._environment.process_exit_code = 0
+        except Exception:  # noqa: BLE001 - whatever it is, the process must end and say so
+            _log.exception("the load cannot be led")
+            self._environment.process_exit_code = 1
+        if self._environment.web_ui is None:
+            self._runner.quit()
+        else:
+            self._runner.stop()  # the page stays until the process is told to end
+
+    def _follow(self) -> None:
+        every_s = _WRITE_ALONE_EVERY_S if self._alone else _WRITE_EVERY_S
+        write_at = time.monotonic() + every_s
+        while not self._conductor.look(set(self._present())):
+            gevent.sleep(_TICK_S)
+            if time.monotonic() >= write_at:
+                write_at = time.monotonic() + every_s
+                self._take_own(whole=False)
+                self._conductor.give_up_if_hopeless()
+                self._conductor.write()
+        self._conductor.finish()
+
+    def _take_own(self, *, whole: bool) -> None:
+        """Take the books of this process's own crew, if it has one that has begun."""
+        if HERE.crew is not None and HERE.begun.is_set():
+            self._conductor.take(_LOCAL, HERE.crew.snapshot(whole=whole), done=False)
+            HERE.tally.enter(self._environment.stats, HERE.crew.recorder)
+
+    def _present(self) -> list[str]:
+        """Name the workers that have users and are not missed, in the order of their coming."""
+        if self._alone:
+            return [_LOCAL]
+        index = self._runner.get_worker_index
+        known = sorted(self._runner.clients.all, key=lambda node: index(node.id))
+        return [node.id for node in known if node.user_count and node.state not in _LEFT]
 
 
-def _serve(environment: Environment, runner: runners.Runner) -> None:
-    """Have this process do a worker's share."""
+class Serving:
+    """Does a worker's share, as the leader tells it."""
 
-    def told(msg: Message, **_: Any) -> None:
+    def __init__(self, environment: Environment, runner: Any) -> None:
+        self._environment, self._runner = environment, runner
+
+    def listen(self) -> None:
+        """Listen to the leader's messages, and add the books to Locust's reports."""
+        self._runner.register_message("load_plan", self._told)
+        self._runner.register_message("load_begin", self._begin)
+        self._runner.register_message("load_end", self._end)
+        events: Any = self._environment.events
+        events.report_to_master.add_listener(self._report)
+
+    def _told(self, msg: Message, **_: Any) -> None:
         data = msg.data
         try:
             plan = _at_home(Plan.from_data(data["plan"]))
             HERE.crew = Crew(plan, data["index"], data["count"], data["secrets"], os.environ)
-        except Exception as error:  # the master must hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - the leader must hear of it, whatever it is
             _log.exception("this worker cannot get ready")
-            runner.send_message("load_failed", {"reason": f"{type(error).__name__}: {error}"})
+            reason = f"{type(error).__name__}: {error}"
+            self._runner.send_message("load_failed", {"reason": reason})
         else:
-            runner.send_message("load_ready", {})
+            self._runner.send_message("load_ready", {})
 
-    def begin(msg: Message, **_: Any) -> None:
+    def _begin(self, msg: Message, **_: Any) -> None:
         crew = HERE.crew
         if crew is None:
             return
         same_clock = msg.data["machine"] == _machine()
         here = msg.data["monotonic"] if same_clock else time.monotonic() + msg.data["in_s"]
-        crew.begin(here, runner.user_count)
+        crew.begin(here, self._runner.user_count)
         HERE.begun.set()
-        gevent.spawn(_tell_end, runner, crew)
+        gevent.spawn(self._tell_end, crew)
 
-    def end(**_: Any) -> None:
+    def _end(self, **_: Any) -> None:
         if HERE.crew is not None:
             HERE.crew.stop()
 
-    def report(data: dict[str, Any], **_: Any) -> None:
+    def _report(self, data: dict[str, Any], **_: Any) -> None:
         if HERE.crew is not None and HERE.begun.is_set():
             data["load"] = HERE.crew.snapshot()
-            HERE.tally.enter(environment.stats, HERE.crew.recorder)
+            HERE.tally.enter(self._environment.stats, HERE.crew.recorder)
 
-    runner.register_message("load_plan", told)
-    runner.register_message("load_begin", begin)
-    runner.register_message("load_end", end)
-    environment.events.report_to_master.add_listener(report)
-
-
-def _tell_end(runner: runners.Runner, crew: Crew) -> None:
-    """Send the books once more, whole, when the share is at its end."""
-    while not crew.done:
-        gevent.sleep(_END_LOOK_S)
-    HERE.tally.enter(runner.stats, crew.recorder)
-    runner.send_message("load_done", crew.snapshot(whole=True))
-
-
-def _conduct(environment: Environment, conductor: Conductor, *, alone: bool) -> None:
-    """Follow the load to its end, and write what it came to so far."""
-    runner = environment.runner
-    every_s = _WRITE_ALONE_EVERY_S if alone else _WRITE_EVERY_S
-    write_at = time.monotonic() + every_s
-    try:
-        while not conductor.look({_LOCAL} if alone else set(_manned(runner))):
-            gevent.sleep(_TICK_S)
-            if time.monotonic() < write_at:
-                continue
-            write_at = time.monotonic() + every_s
-            if alone and HERE.crew is not None:
-                conductor.take(_LOCAL, HERE.crew.snapshot(), done=False)
-                HERE.tally.enter(environment.stats, HERE.crew.recorder)
-            conductor.give_up_if_hopeless()
-            conductor.write()
-        conductor.finish()
-        environment.process_exit_code = 0
-    except Exception:
-        _log.exception("the load cannot be led")
-        environment.process_exit_code = 1
-    if environment.web_ui is None:
-        runner.quit()
-    else:
-        runner.stop()  # the page stays until the process is told to end
-
-
-def _manned(runner: runners.Runner) -> list[str]:
-    """Name the workers that have users and are not missed, in the order of their coming."""
-    known = sorted(runner.clients.all, key=lambda node: runner.get_worker_index(node.id))
-    return [node.id for node in known if node.user_count and node.state not in _LEFT]
+    def _tell_end(self, crew: Crew) -> None:
+        """Send the books once more, whole, when the share is at its end."""
+        while not crew.done:
+            gevent.sleep(_END_LOOK_S)
+        HERE.tally.enter(self._environment.stats, crew.recorder)
+        self._runner.send_message("load_done", crew.snapshot(whole=True))
 
 
 def _die_with_parent() -> None:
@@ -230,3 +240,6 @@ def _secrets() -> dict[str, str]:
     with os.fdopen(int(descriptor), encoding="utf-8") as file:
         secrets: dict[str, str] = json.load(file)
     return secrets
+
+
+events.init.add_listener(initialise)  # type: ignore[no-untyped-call]  # Locust declares no types

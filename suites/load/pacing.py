@@ -96,7 +96,7 @@ class ClosedPool(Pool):
     is below the number of users due. What is due is what is begun, so nothing can be late.
     """
 
-    def __init__(  # noqa: PLR0913 - what a user's day consists of
+    def __init__(
         self,
         stages: Sequence[Stage],
         recorder: Recorder,

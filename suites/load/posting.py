@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection on a gevent socket: little work for each request, every answer read right.
+"""One HTTP/1.1 connection on a gevent socket: little work a request, every answer read right.
 
 Framing follows RFC 9112, section 6.3. What is not an answer is told as `NoReply`, with whether the
 request may have been received: after a connection failed in the middle, it may.
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 import certifi
-from gevent import Timeout, select
+from gevent import Timeout, select  # type: ignore[import-untyped]  # it declares no types
 from gevent import socket as gsocket
-from gevent.ssl import SSLContext
+from gevent.ssl import SSLContext  # type: ignore[import-untyped]  # it declares no types
 
 from harness.target.wire import Call, NoReply, NoReplyReason, Reply
 from harness.transport import REPLY_BYTES_MAX
 
 if TYPE_CHECKING:
-    from gevent.socket import socket
+    from gevent.socket import socket  # type: ignore[import-untyped]  # it declares no types
 
 _CHUNK = 65536
 _HEAD_BYTES_MAX = 256 * 1024
@@ -210,12 +210,11 @@ def _chunked(source: socket, data: bytes) -> tuple[bytes, bytes]:
     body = bytearray()
     while True:
         line, data = _line(source, data)
-        size_text = line.partition(b";")[0].strip()
-        try:
-            size = int(size_text, 16)
-        except ValueError:
-            raise _NotHttp(f"no chunk size: {size_text[:20]!r}") from None
-        if size < 0 or len(body) + size > REPLY_BYTES_MAX:
+        told = line.partition(b";")[0].strip()
+        if not told or told.translate(None, b"0123456789abcdefABCDEF"):
+            raise _NotHttp(f"no chunk size: {told[:20]!r}")
+        size = int(told, 16)
+        if len(body) + size > REPLY_BYTES_MAX:
             raise _TooLarge(f"more than {REPLY_BYTES_MAX} bytes")
         if size == 0:
             break

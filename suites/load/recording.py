@@ -66,7 +66,7 @@ class Recorder:
         self._moments[index].dropped += 1
         self._changed.add(index)
 
-    def end(  # noqa: PLR0913 - the facts of one arrival
+    def end(
         self,
         k: int,
         intended: float,

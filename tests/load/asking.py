@@ -1,7 +1,8 @@
-"""A scenario that only asks, each arrival by its number: what the tests of the engine put under load."""
+"""Scenarios that only ask, each arrival by its number: for the tests of the engine."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from harness.target.wire import Call
@@ -40,3 +41,13 @@ class Asking:
 
     def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:
         raise NotImplementedError
+
+
+class Pondering(Asking):
+    """Asks only after long thought, on the generator's own processor."""
+
+    def arrive(self, k: int, client: Client) -> None:
+        ends_at = time.process_time() + 0.03
+        while time.process_time() < ends_at:
+            pass
+        super().arrive(k, client)

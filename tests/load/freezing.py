@@ -27,7 +27,7 @@ class Freezing:
         self.requests: list[tuple[str, float, float]] = []
         self.freezes: list[tuple[float, float]] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.listener.setblocking(False)
+        self.listener.setblocking(False)  # noqa: FBT003 - its only argument
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.listener, selectors.EVENT_READ)
         self._freeze_at: float | None = None
@@ -80,6 +80,7 @@ class Freezing:
 
 
 def main() -> None:
+    """Serve until told to end."""
     record, every_s, freeze_s, *linger = sys.argv[1:]
     server = Freezing(float(every_s), float(freeze_s), float(linger[0]) if linger else 0.0)
     signal.signal(signal.SIGTERM, server.end)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from suites.load.launcher import LoadProcess, Spread, launch
 from suites.load.plan import Plan
-from suites.load.schedule import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from suites.load.result import Result
+    from suites.load.schedule import Stage
 
 DEADLINE_S = 120.0
 ASKING = "tests.load.asking:Asking"
@@ -60,6 +60,7 @@ def freezing_server(folder: Path, *, every_s: float, freeze_s: float) -> Iterato
 
 
 def plan_of(folder: Path, url: str, *stages: Stage, **others: Any) -> Plan:
+    """Plan a load of one address."""
     return Plan(others.pop("scenario", ASKING), stages, str(folder), {"url": url}, 1, **others)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RATE = 50.0
 NAMES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}
 QUIET_MS = 8.0
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +121,23 @@ def test_a_freeze_of_a_real_server_shows_in_every_percentile(tmp_path: Path) -> 
 @pytest.mark.nightly
 @pytest.mark.parametrize("processes", [1, 3])
 def test_the_full_freeze_is_measured_to_the_hundredth(tmp_path: Path, processes: int) -> None:
-    """2 s of every 10 s frozen, by one worker and by three: within 2 % or 10 ms of by hand."""
-    for attempt in range(3):
+    """2 s of every 10 s frozen, by one worker and by three: within 2 % or 10 ms of by hand.
+
+    It fails where a quiet machine is off, and is tried again where the machine was not quiet.
+    """
+    for attempt in range(TRIES):
         folder = tmp_path / str(attempt)
         folder.mkdir()
         result, server = _measure(folder, 10.0, 2.0, 20.0, Spread(processes=processes))
         assert len(result.workers) == processes
-        if _is_quiet(result, server, 2.0):
-            break
-    else:
-        pytest.skip("this machine never left the processes alone: only facts of order were held")
-    expected = _percentiles_ms(list(_by_hand(result, server, 1000).values()))
-    for name, by_hand_ms in expected.items():
-        assert abs(result.latency_ms[name] - by_hand_ms) <= max(10, 0.02 * by_hand_ms), name
-    assert [round(expected[name], -2) for name in ("p90", "p95", "p99")] == [1000, 1500, 1900]
+        by_hand = _percentiles_ms(list(_by_hand(result, server, 1000).values()))
+        assert [round(by_hand[name], -2) for name in ("p90", "p95", "p99")] == [1000, 1500, 1900]
+        off = {
+            name: (result.latency_ms[name], by_hand_ms)
+            for name, by_hand_ms in by_hand.items()
+            if abs(result.latency_ms[name] - by_hand_ms) > max(10, 0.02 * by_hand_ms)
+        }
+        if not off:
+            return
+        assert not _is_quiet(result, server, 2.0), off
+    pytest.skip("this machine never left the processes alone: only facts of order were held")

@@ -6,10 +6,10 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it declares no types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class VirtualTime:
@@ -28,7 +28,7 @@ class VirtualTime:
         self._put(self.now + max(seconds, 0.0), getcurrent())
         self._hub.switch()
 
-    def run(self, works: list[Callable[[], None]]) -> None:
+    def run(self, works: Sequence[Callable[[], None]]) -> None:
         self._hub = getcurrent()
         for work in works:
             self._put(self.now, greenlet(work))

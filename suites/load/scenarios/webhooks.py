@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from harness import signing
@@ -35,7 +35,7 @@ EVENTS = (
     "customer.subscription.updated",
     "customer.subscription.deleted",
 )
-SECRET = "webhook"  # noqa: S105 - the name of a secret, not one
+SECRET = "webhook"
 FORGED = "bad_signature"
 ACCEPTED = "bad_signatures_accepted"
 REFUSED = "bad_signatures_refused"
@@ -66,7 +66,7 @@ class Webhooks(Base):
     needs = frozenset({"receive_webhook"})
     users = 20
     objectives = ("latency_ms.p99<200", "errors.ratio<0.001", f"counter:{ACCEPTED}<1")
-    extras = {
+    extras: ClassVar = {
         "bad_signatures": (0.05, "The share of events with a signature that must be refused.")
     }
     counters = frozenset({ACCEPTED, REFUSED})
