@@ -60,9 +60,9 @@ class Client:
         self._reason: str | None = None
         self._answered = True
 
-    def begin(self, intended: float, started: float) -> None:
+    def begin(self, intended: float) -> None:
         """Begin an arrival: its first request's latency counts from when it was due."""
-        self._intended, self._started = intended, started
+        self._intended = intended
         self._reason = None
         self._answered = True
 

@@ -80,8 +80,8 @@ class Crew:
         connection = Connection(self._base_url, self.plan.timeout_s)
         client = Client(self._around, connection, gevent.sleep)
 
-        def act(k: int, intended: float, started: float) -> tuple[str | None, bool]:
-            client.begin(intended, started)
+        def act(k: int, intended: float) -> tuple[str | None, bool]:
+            client.begin(intended)
             try:
                 self._scenario.arrive(k, client)
             except Exception as error:  # noqa: BLE001 - a scenario may be anybody's; it is counted

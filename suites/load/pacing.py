@@ -29,7 +29,7 @@ _NAP_S = 0.5  # how soon a slot that waits hears that the run has ended
 class Act(Protocol):
     """Does one arrival."""
 
-    def __call__(self, k: int, intended: float, started: float) -> tuple[str | None, bool]:
+    def __call__(self, k: int, intended: float) -> tuple[str | None, bool]:
         """Give the reason why it is an error (None: it is none), and whether it was answered."""
         ...
 
@@ -53,7 +53,7 @@ class Pool:
 
     def _do(self, k: int, intended: float, free: float, started: float, act: Act) -> None:
         self._recorder.begin(intended, free, started)
-        reason, answered = act(k, intended, started)
+        reason, answered = act(k, intended)
         self._recorder.end(k, intended, started, self._clock(), reason, answered=answered)
 
 

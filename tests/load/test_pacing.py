@@ -25,7 +25,8 @@ class FrozenService:
         self.time = time
         self.arrived: list[int] = []
 
-    def __call__(self, k: int, intended: float, started: float) -> tuple[None, bool]:
+    def __call__(self, k: int, intended: float) -> tuple[None, bool]:
+        started = self.time.now
         assert started >= intended
         self.arrived.append(k)
         into = (started - BEGAN) % 10
