@@ -94,10 +94,11 @@ def tell_verdict(data: Mapping[str, Any], folder: Path) -> None:
 def _tell_breaches(data: Mapping[str, Any], folder: Path) -> None:
     for told in data["thresholds"]:
         if told["passed"] is False:
-            _line("✗", "red", f"{told['expression']}: it is {told['value']:.4g}")
+            mark = ("?", "yellow") if data["void_reasons"] else ("✗", "red")
+            _line(*mark, f"{told['expression']}: it is {told['value']:.4g}")
     for finding in data["findings"]:
-        mark = ("✗", "red") if finding["verdict"] == "invalid" else ("?", "yellow")
-        _line(*mark, finding["what"])
+        surely = finding["verdict"] == "invalid"
+        _line(*(("✗", "red") if surely else ("?", "yellow")), finding["what"])
     money = data["money"]
     for finding in money.get("findings", [])[:_SHOWN]:
         by = f" [{finding['operation']}, call {finding['call']}]" if finding["call"] else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.target.profile import Catalog
     from suites.load.client import Client
 
-_PAYERS_MIN = 20
+_HOLDERS_MIN, _PAYERS_MIN = 5, 10
 _ANY = ("ok", "accepted", "refused")
 
 
@@ -72,7 +72,9 @@ class Usage(Base):
         fixes = self.arrivals * (1 - summaries - (charges if self.charged else 0))
         units = _units(ground.target.profile.catalog)
         most = min(each, units) if self.charged else each
-        holders = max(1, -(-int(fixes * (1 + self.own["repeats"]) + 1) // most))
+        holders = max(
+            min(_HOLDERS_MIN, self.arrivals), -(-int(fixes * (1 + self.own["repeats"]) + 1) // most)
+        )
         readers = -(-int(self.arrivals * summaries) // max(1, each - most))
         subscribes = self.charged and "subscribe" in ground.target.operations
         make = crowd.subscriber if subscribes else crowd.with_card
