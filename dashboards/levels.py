@@ -77,15 +77,19 @@ def reconciliation_difference_cents(facts: Facts, at_s: float) -> Mapping[Labels
 
 
 def duplicate_charges(facts: Facts, at_s: float) -> Mapping[Labels, float]:
-    """Count the charges beyond the first for one fix of one customer."""
-    fixes = {(f.fields["customer"], f.fields["cause"]) for f in facts.of("usage_tracked")}
+    """Count the charges beyond the first for one fix, in the books or only seen at the provider."""
+    fixes = {(_owner(f), f.fields["cause"]) for f in facts.of("usage_tracked")}
     charges = (
-        (fact.fields["customer"], fact.fields["cause"])
-        for fact, cents in _money(facts, at_s)
-        if cents > 0
+        (_owner(fact), fact.fields["cause"]) for fact, cents in _money(facts, at_s) if cents > 0
     )
     counts = Counter(charge for charge in charges if charge in fixes)
-    return {NOBODY: float(sum(count - 1 for count in counts.values()))}
+    seen = len(list(_until(facts, "charged_again", at_s)))
+    return {NOBODY: float(sum(count - 1 for count in counts.values()) + seen)}
+
+
+def _owner(fact: Fact) -> str:
+    """Give whose it is: of those whom nobody watches, `customer` only says that they are others."""
+    return str(fact.fields.get("owner", fact.fields["customer"]))
 
 
 def _owed(facts: Facts, at_s: float) -> list[Fact]:
@@ -146,8 +150,8 @@ LEVELS: Mapping[str, Gauge] = {
     ),
     "billing_duplicate_charges": Gauge(
         duplicate_charges,
-        ("payment_processed", "usage_tracked"),
-        "charges beyond the first for one fix of one customer",
+        ("payment_processed", "usage_tracked", "charged_again"),
+        "charges beyond the first for one fix of one customer, at the provider too",
     ),
     "billing_webhook_backlog": Gauge(
         webhook_backlog,

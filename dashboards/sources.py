@@ -12,7 +12,7 @@ class Source:
     """Where `prove` reads facts of an event from: SQL on the ledger, or another record."""
 
     event: str
-    record: Literal["ledger", "journal", "history"]
+    record: Literal["ledger", "journal", "bank", "history", "log"]
     query: str
 
 
@@ -28,8 +28,9 @@ SOURCES: tuple[Source, ...] = (
         " ABS(r.amount_minor) AS amount_minor, r.currency, r.plan, r.customer_id AS customer,"
         f" r.cause, {_WHO} AS customer_segment FROM payments r {_JOIN}",
     ),
-    Source("payment_processed", "journal", "charges with status failed: status, failure_code"),
-    Source("payment_timed", "journal", "requests that charge: duration_s"),
+    Source("payment_processed", "bank", "its noes to requests that charge: failure_code"),
+    Source("charged_again", "journal", "charges beyond the first for one fix"),
+    Source("payment_timed", "history", "calls that charge, and what the bank took: duration_s"),
     Source(
         "subscription_created",
         "ledger",
@@ -42,7 +43,7 @@ SOURCES: tuple[Source, ...] = (
         "ledger",
         "SELECT r.ended_at AS at_s, r.plan, CASE r.cancel_at_period_end WHEN 1 THEN 'period_end'"
         f" ELSE 'at_once' END AS mode, {_WHO} AS customer_segment FROM subscriptions r {_JOIN}"
-        " WHERE r.ended_at IS NOT NULL",
+        " WHERE r.ended_at IS NOT NULL AND r.stripe_id IS NOT NULL",
     ),
     Source(
         "subscription_renewed",
@@ -58,6 +59,12 @@ SOURCES: tuple[Source, ...] = (
         " WHERE settled_at IS NOT NULL",
     ),
     Source(
+        "first_invoice_paid",
+        "ledger",
+        "SELECT settled_at AS at_s, amount_paid_minor AS amount_minor, currency FROM invoices"
+        " WHERE settled_at IS NOT NULL AND billing_reason = 'subscription_create'",
+    ),
+    Source(
         "invoice_failed",
         "ledger",
         "SELECT due_at AS at_s FROM outbox_emails WHERE template = 'payment_failed'",
@@ -65,7 +72,8 @@ SOURCES: tuple[Source, ...] = (
     Source(
         "usage_tracked",
         "ledger",
-        "SELECT COALESCE(r.settled_at, r.created_at) AS at_s, r.plan, r.outcome,"
+        "SELECT CASE r.outcome WHEN 'refused' THEN r.created_at"
+        " ELSE COALESCE(r.settled_at, r.created_at) END AS at_s, r.plan, r.outcome,"
         " r.amount_minor, r.currency, r.fix_id AS cause, r.customer_id AS customer,"
         " 1 AS quantity, CASE WHEN r.repository IS NULL THEN 'unspecified' ELSE 'repository' END"
         f" AS resource_type, {_WHO} AS customer_segment FROM fix_attempts r {_JOIN}"
@@ -99,7 +107,15 @@ SOURCES: tuple[Source, ...] = (
     Source("customer_converted", "history", "set_plan and subscribe that came to ok: stage"),
     Source("customer_onboarded", "history", "calls of create_customer: source, result, duration_s"),
     Source("request_served", "history", "every call: operation, status_class, duration_s"),
-    Source("webhook_handled", "history", "deliveries and their effects: type, result, duration_s"),
+    Source("request_served", "log", "deliveries, scrapes and probes: status_class, duration_s"),
+    Source("webhook_handled", "history", "forged and repeated deliveries: result"),
+    Source("webhook_handled", "log", "each try to give an effect: type, result, duration_s"),
+    Source(
+        "webhook_handled",
+        "ledger",
+        "SELECT received_at AS at_s, type, 'ignored' AS result FROM webhook_events"
+        " WHERE reason = 'unknown_type'",
+    ),
     Source(
         "webhook_stored",
         "ledger",

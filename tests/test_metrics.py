@@ -76,6 +76,7 @@ EXPECTED: dict[str, dict[str, float]] = {
         "billing_subscription_amount_dollars_sum{currency=usd}": 29,
         "billing_subscription_creation_duration_seconds_sum{}": 0.25,
     },
+    "first_invoice_paid": {"billing_subscription_amount_dollars_sum{currency=usd}": 29},
     "subscription_renewed": {
         "billing_subscriptions_renewed_total{customer_segment=self_serve,plan=pro}": 1
     },

@@ -121,7 +121,7 @@ def _invoices() -> tuple[Observable, ...]:
 def _amounts() -> tuple[Observable, ...]:
     money: tuple[tuple[str, str, str, Values], ...] = (
         ("payment", "payment_processed", "Payments", {**_SUCCEEDED}),
-        ("subscription", "subscription_created", "First invoices", {}),
+        ("subscription", "first_invoice_paid", "First invoices", {}),
         ("invoice", "invoice_paid", "Paid invoices", {}),
     )
     return (

@@ -231,6 +231,9 @@ EFFECTS: Mapping[str, tuple[Effect, ...]] = MappingProxyType(
             Effect("billing_subscription_amount_dollars", "amount_minor", _CENT),
             Effect("billing_subscription_creation_duration_seconds", "duration_s"),
         ),
+        "first_invoice_paid": (
+            Effect("billing_subscription_amount_dollars", "amount_minor", _CENT),
+        ),
         "subscription_renewed": (Effect("billing_subscriptions_renewed_total"),),
         "subscription_cancelled": (Effect("billing_subscriptions_cancelled_total"),),
         "payment_processed": (

@@ -110,7 +110,15 @@ class BillingTelemetry:
 def _instrument(metric: Metric, registry: CollectorRegistry) -> Counter | Histogram:
     names = tuple(metric.labels)
     if metric.kind == "histogram":
-        return Histogram(metric.name, metric.help, names, registry=registry, buckets=metric.buckets)
+        histogram = Histogram(
+            metric.name, metric.help, names, registry=registry, buckets=metric.buckets
+        )
+        # A series that is born with its first observation hides it from every rate. Of what can
+        # be known all are there at 0; what is `unknown` is a mistake, and may be seen later.
+        for values in metric.combinations():
+            if values and UNKNOWN not in values:
+                histogram.labels(*values)
+        return histogram
     counter = Counter(metric.name, metric.help, names, registry=registry)
     for values in metric.combinations():
         if values:

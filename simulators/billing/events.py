@@ -37,7 +37,7 @@ _TOUCHED, _NOTED = "touched rows", "noted events"
 _TELLING: dict[type, tuple[str, ...]] = {
     Customer: ("plan",),
     CreditTransaction: (),
-    FixAttempt: ("outcome",),
+    FixAttempt: ("outcome", "settled_at"),
     Invoice: ("settled_at",),
     OutboxEmail: (),
     Payment: (),
@@ -115,7 +115,7 @@ def _events(session: Session, row: Any, was: Fields | None) -> Iterator[tuple[st
             yield from _credits(session, row)
         case Payment() if was is None:
             yield "payment_processed", _payment(session, row)
-        case FixAttempt() if row.outcome != "pending" and _has_changed(row, was, "outcome"):
+        case FixAttempt() if _is_told(row, was):
             yield "usage_tracked", _use(session, row)
         case Invoice() if row.settled_at is not None and _has_changed(row, was, "settled_at"):
             yield from _paid(session, row)
@@ -129,6 +129,13 @@ def _events(session: Session, row: Any, was: Fields | None) -> Iterator[tuple[st
 
 def _has_changed(row: object, was: Fields | None, name: str) -> bool:
     return was is None or was[name] != getattr(row, name)
+
+
+def _is_told(row: FixAttempt, was: Fields | None) -> bool:
+    """Whether a fix came to something new; one that was refused before is not refused again."""
+    if row.outcome == "pending" or not _has_changed(row, was, "outcome"):
+        return False
+    return row.outcome != "refused" or was is None or was["settled_at"] is None
 
 
 def _credits(session: Session, row: CreditTransaction) -> Iterator[tuple[str, Fields]]:
@@ -165,6 +172,8 @@ def _use(session: Session, row: FixAttempt) -> Fields:
 def _paid(session: Session, row: Invoice) -> Iterator[tuple[str, Fields]]:
     money = {"amount_minor": row.amount_paid_minor, "currency": row.currency}
     yield "invoice_paid", money
+    if row.billing_reason == "subscription_create":
+        yield "first_invoice_paid", money
     if row.billing_reason == "subscription_cycle":
         yield "subscription_renewed", {**_about(session, row.customer_id), "plan": "pro"}
 

@@ -1,0 +1,1 @@
+"""The ledger oracle: panels and alerts in a real Prometheus, against what really happened."""
