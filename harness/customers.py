@@ -377,12 +377,19 @@ def _subscription_differences(state: State, told: Mapping[str, Any]) -> Iterator
         yield f"the subscription's end is told as {told['cancel_at']!r}"
 
 
+def role_for(session: Session, operation: str, customer: Customer) -> Role:
+    """Say as whom something is done: what a customer does himself, if his credential is known."""
+    mapping = session.target.profile.operations.get(operation)
+    is_own = mapping is None or mapping.role in {None, "customer"}
+    return "operator" if is_own and customer.credential is None else "customer"
+
+
 def _told(session: Session, operation: str, reached: Reached) -> dict[str, Any]:
     """Read what a target shows of the outputs that it maps."""
     if operation not in session.target.operations:
         return {}
     given = {"subscription": reached.subscription} if operation == "get_subscription" else {}
-    role: Role = "customer" if reached.customer.credential else "operator"
+    role = role_for(session, operation, reached.customer)
     outcome = session.ok(operation, customer=reached.customer, role=role, **given)
     mapping = session.target.profile.operations.get(operation)
     shown = mapping.reply if mapping else outcome.outputs

@@ -17,6 +17,7 @@
     │   ├── GauntletError          there is no such defect, or nothing to break
     │   ├── ReportError            the report cannot be written where it was asked to be
     │   ├── GrafanaError           a Grafana that cannot be reached, read or written to
+    │   ├── StagingError           a staging did not come into its states; how far it came
     │   └── ProductionRefused      something that writes was pointed at production
     └── Unknown                    a test's word that it can neither pass nor fail
 
@@ -140,6 +141,12 @@ class GrafanaError(HarnessError):
     """A Grafana cannot be reached, lets nobody in, is too old, or does not do what it is asked."""
 
     code = "grafana_failed"
+
+
+class StagingError(HarnessError):
+    """A staging could not be put into its states; the message says what was done so far."""
+
+    code = "staging_incomplete"
 
 
 class ProductionRefused(HarnessError):

@@ -19,6 +19,7 @@ from harness.cli.gauntlet import gauntlet
 from harness.cli.profile import profile
 from harness.cli.replay import replay
 from harness.cli.run import run
+from harness.cli.staging import app as staging
 from harness.cli.up import up
 from harness.errors import HarnessError
 from harness.report.results import EXIT_INTERRUPTED, EXIT_UNKNOWN
@@ -83,6 +84,7 @@ def build_app() -> typer.Typer:
     app.command(epilog=_EPILOG)(doctor)
     app.command()(audit)
     app.command(epilog=GAUNTLET_EXIT)(gauntlet)
+    app.add_typer(staging, name="staging")
     for entry in entry_points(group="billing_harness.commands"):
         app.add_typer(entry.load(), name=entry.name)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Annotated
 
@@ -11,7 +12,9 @@ from rich.table import Table
 
 from harness.cli.console import errors, output
 from harness.errors import StackError
+from harness.guard import Aimed, refuse_production
 from harness.naming import new_seed
+from harness.stack.notice import posted
 from harness.stack.observers import Observers, observers, read_names
 from harness.stack.stack import Stack, StackOptions
 
@@ -62,9 +65,14 @@ def up(
     options = StackOptions(
         billing_port=port, stripe_port=stripe_port, seed=chosen, database=database
     )
+    _refuse_production(database)
     if not as_json:
         errors.print("starting the stack …", style="dim")
-    with Stack(options) as stack, observers(names, stack.addresses) as seen:
+    with (
+        Stack(options) as stack,
+        posted(stack.addresses),
+        observers(names, stack.addresses) as seen,
+    ):
         if as_json:
             urls = {f"{name}_url": url for name, url in seen.urls.items()}
             typer.echo(json.dumps({**json.loads(stack.addresses.to_json()), **urls}))
@@ -75,6 +83,12 @@ def up(
         except KeyboardInterrupt:
             errors.print("stopping the stack …", style="dim")
     return 0
+
+
+def _refuse_production(database: str) -> None:
+    """Refuse a database of production, which would be migrated and written to."""
+    url = database if "://" in database else None
+    refuse_production(Aimed(database_url=url), os.environ, ask=True)
 
 
 def _show(stack: Stack, seen: Observers, seed: int) -> None:

@@ -65,7 +65,7 @@ class ProfileTarget:
         mapping = self.profile.staging.customers
         if mapping is None or mapping.items is None:
             return None
-        return self._list(mapping, self._call(mapping, "operator", {}))
+        return self._list(mapping, self._call(mapping, "customer", {}))
 
     def _single(
         self,

@@ -1,0 +1,1 @@
+"""A staging in ten known states: made, read back, and put back whenever somebody asks."""
