@@ -11,6 +11,7 @@ from ci.combine import all_tests, combined, write_history
 from ci.coverage import WEBHOOKS, Measured, coverage_gates, merge_coverage, read_coverage
 from ci.excuses import check_excuses, read_excuses
 from ci.gates import Gate, kill_gate, read_gates, security_gate
+from ci.loads import read_loads
 from ci.part import HISTORY, find_parts
 from ci.reading import Unreadable
 from ci.record import Ran, flakes, newly_slow, read_record, success_rate, write_record
@@ -69,6 +70,7 @@ class Merged:
     slower: tuple[Slower, ...] = ()
     success_rate: float | None = None
     gaps: tuple[str, ...] = ()
+    load: dict[str, Any] | None = None
 
     @property
     def exit_status(self) -> int:
@@ -130,6 +132,7 @@ class Merged:
             "flaky": [flake.to_json() for flake in self.flakes],
             "newly_slow": [slower.to_json() for slower in self.slower],
             "success_rate_30d": self.success_rate,
+            "load": self.load,
         }
 
 
@@ -148,14 +151,17 @@ def merge(folders: Sequence[Path], out: Path, options: MergeOptions) -> Merged:
     check_excuses(excuses, by_id, options.excuses)
     results = combined(parts, [excuses.excused(test) for test in as_seen], reasons)
     measured = _measure(parts, out, options, whole=not reasons)
+    load, load_gate = read_loads(folders, out)
+    gates = [*_gates(folders, results, measured, options), *([load_gate] if load_gate else [])]
     merged = Merged(
         results,
         tuple(parts),
-        tuple(_gates(folders, results, measured, options)),
+        tuple(gates),
         measured,
         options,
         notes=(*excuses.expired, *excuses.strangers(by_id), *_about(durations, parts)),
         gaps=tuple(reasons),
+        load=load,
     )
     merged = _remembered(merged, options)
     _write(merged, out)

@@ -81,11 +81,16 @@ def read_merged(place: Path) -> dict[str, Any]:
 
 
 def read_registry(report: Path, matrix: Path | None, load: Path | None) -> CollectorRegistry:
-    """Read everything there is to tell. Raises `SettingsError`."""
+    """Read everything there is to tell. Raises `SettingsError`.
+
+    Load results are the merge's, where it took some up and no others are given.
+    """
+    merged = read_merged(report)
+    given = read_document(load, ("rate", "scenarios"), "the load's results") if load else None
     told = samples_of(
-        read_merged(report),
+        merged,
         matrix=read_document(matrix, ("defects",), "the gauntlet's matrix") if matrix else None,
-        load=read_document(load, ("rate", "scenarios"), "the load's results") if load else None,
+        load=given or merged.get("load"),
     )
     return registry_of(told)
 

@@ -74,7 +74,13 @@ Whole = Annotated[
     bool, typer.Option("--whole", help="Run everything in one piece, too, and compare.")
 ]
 LoadFile = Annotated[
-    Path | None, typer.Option("--load", help="The load suite's results.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--load",
+        help="The loads' summary, results/load-summary.json.",
+        metavar="FILE",
+        show_default="what the merge took up",
+    ),
 ]
 Comment = Annotated[
     bool, typer.Option("--comment", help="Also write it as the pull request's one comment.")

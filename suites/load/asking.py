@@ -71,6 +71,7 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
         think_s=given["think"],
         timeout_s=given["timeout"],
         lateness_s_max=given["max_lateness"],
+        generator_lateness_ms=given["generator_lateness"],
         thresholds=tuple(given["threshold"] or ()),
         judged=given["judged"],
         extra=_own(given["own"] or ()),

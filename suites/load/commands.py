@@ -79,6 +79,7 @@ def _scenario(name: str) -> Callable[..., int]:
         threshold: of.Thresholds = None,
         judged: of.Judged = True,  # noqa: FBT002 - the same
         money: of.Money = True,  # noqa: FBT002 - the same
+        generator_lateness: of.GeneratorLateness = 50.0,
         settle: of.Settle = SETTLE_S,
         processes: of.Processes = 0,
         master: of.Master = False,  # noqa: FBT002 - the same

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 QUANTILES = {"0.5": "p50", "0.9": "p90", "0.95": "p95", "0.99": "p99", "0.999": "p999"}
-SUMMARY_FILE = "summary.json"
+SUMMARY_FILE = "load-summary.json"
 _FIGURES = ("p50", "p90", "p95", "p99", "p999", "max")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -135,6 +135,7 @@ class Load:
             connections=wish.connections or _connections(scenario, wish),
             timeout_s=wish.timeout_s,
             lateness_s_max=wish.lateness_s_max,
+            lateness_ms_max=wish.generator_lateness_ms,
             think_s=_think_s(scenario, wish),
             thresholds=(*own, *wish.thresholds),
             data={} if wish.url is None else {"url": wish.url},

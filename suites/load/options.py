@@ -118,6 +118,14 @@ Lateness = Annotated[
         rich_help_panel=_ASKED,
     ),
 ]
+GeneratorLateness = Annotated[
+    float,
+    typer.Option(
+        help="Milliseconds: the load is void where the generator itself is later than this at p99.",
+        metavar="MS",
+        rich_help_panel=_JUDGED,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

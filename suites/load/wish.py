@@ -51,6 +51,7 @@ class Wish:
     think_s: float | None = None
     timeout_s: float = 30.0
     lateness_s_max: float = 30.0
+    generator_lateness_ms: float = 50.0
     seed: int | None = None
     thresholds: tuple[str, ...] = ()
     judged: bool = True
