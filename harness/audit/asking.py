@@ -21,6 +21,7 @@ from harness.naming import Names, new_run_id
 from harness.provider import STRIPE_API_BASE
 from harness.redact import Redactor
 from harness.session import Session
+from harness.stack.notice import running_stack
 from harness.target.wire import Call, Reply
 from harness.transport import Transport
 
@@ -81,7 +82,8 @@ class Access:
     def __init__(
         self, source: TargetSource, deadline_s: float, tell: Callable[[str], None]
     ) -> None:
-        profile, secrets = source.file.resolve(os.environ)
+        self._environment = {**_of_a_local_stack(source), **os.environ}
+        profile, secrets = source.file.resolve(self._environment)
         self.source = source
         self.profile: Profile = profile
         self._secrets = secrets
@@ -114,7 +116,7 @@ class Access:
         if by == "api" or (by is None and variable is None):
             yield ApiBooks(self._session(), self.stripe, section.customer, since)
             return
-        url = os.environ.get(variable) if variable else None
+        url = self._environment.get(variable) if variable else None
         if not url:
             what = (
                 f"the environment variable {variable} is not set"
@@ -129,7 +131,7 @@ class Access:
     def _key(self) -> str:
         if self._simulator is not None:
             return _SIMULATOR_KEY
-        return _stripe_key(self.profile, os.environ)
+        return _stripe_key(self.profile, self._environment)
 
     def _reading(self, url: str, timeout_s: float) -> Reading:
         transport = Transport(url, timeout_s)
@@ -150,6 +152,13 @@ class Access:
         )
         session.patient = False  # waiting is done below it, until the audit's own deadline
         return session
+
+
+def _of_a_local_stack(source: TargetSource) -> Mapping[str, str]:
+    """Give what the reference's profile needs of a stack that `up` keeps running here, if any."""
+    is_reference = source.file.data.get("target", {}).get("stack") == "reference"
+    given = any(name.startswith("STACK_") for name in os.environ)
+    return running_stack() if is_reference and not given else {}
 
 
 def _simulator(profile: Profile) -> str | None:
