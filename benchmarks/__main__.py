@@ -8,11 +8,18 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import billing_service, stripe_simulator, suites, webhook_signatures
+from benchmarks import (
+    billing_service,
+    instrumentation,
+    stripe_simulator,
+    suites,
+    webhook_signatures,
+)
 
 BENCHMARKS = {
     "billing_slow_stripe": billing_service.measure_slow_stripe,
     "billing_speeds": billing_service.measure_speeds,
+    "instrumentation": instrumentation.measure,
     "stripe_simulator": stripe_simulator.measure,
     "suites": suites.measure,
     "webhook_signatures": webhook_signatures.measure,
