@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ci.gates import Gate
+from ci.gates import Gate, Status
 from ci.reading import Unreadable, read_json
 from harness.gauntlet.matrix import EXIT_MISSED
 from harness.report.results import EXIT_INVALID, EXIT_VALID
@@ -85,7 +85,7 @@ def _gate(found: dict[str, Scenario], damaged: list[str]) -> Gate:
     words = [f"{name} {_word(told)}" for name, told in sorted(found.items())]
     bad = sum(_rank(told) == 2 for told in found.values())  # noqa: PLR2004 - the worst rank
     doubtful = bool(damaged) or any(_rank(told) == 1 for told in found.values())
-    status = "missed" if bad else "unknown" if doubtful else "passed"
+    status: Status = "missed" if bad else "unknown" if doubtful else "passed"
     return Gate("load", status, "; ".join([*words, *damaged]), float(bad), 0)
 
 

@@ -203,7 +203,7 @@ def make_page(document: Path, out: Path | None) -> int:
 def read_document(path: Path) -> dict[str, Any]:
     """Read a load's facts. Raises `SettingsError`."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        data: Any = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"{path} holds no load: {error}", hint="Give a load.json of the results' folder."
