@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import (
     billing_service,
     instrumentation,
+    load,
     stripe_simulator,
     suites,
     webhook_signatures,
@@ -19,6 +20,7 @@ from benchmarks import (
 BENCHMARKS = {
     "billing_slow_stripe": billing_service.measure_slow_stripe,
     "billing_speeds": billing_service.measure_speeds,
+    "load": load.measure,
     "instrumentation": instrumentation.measure,
     "stripe_simulator": stripe_simulator.measure,
     "suites": suites.measure,

@@ -46,6 +46,7 @@ class Conductor:
         self._started: tuple[float, float] | None = None
         self._deadline = 0.0
         self._lost_since: float | None = None
+        self._interrupted = False
 
     @property
     def begun(self) -> bool:
@@ -91,12 +92,18 @@ class Conductor:
         known.take(books)
         known.state = "done" if done else "running"
 
+    def interrupt(self) -> None:
+        """Hear that the run is told to end now, unless it has come to its end already."""
+        self._interrupted = not self._ending.complete
+
     def look(self, present: set[str]) -> bool:
         """Look where things stand, given the workers that Locust does not miss.
 
         True once the run has come to its end; then `finish` says what it came to.
         """
         now = time.monotonic()
+        if self._interrupted:
+            return False
         for worker, known in self._workers.items():
             if worker not in present and known.state == "running":
                 known.state = "lost"
@@ -136,7 +143,7 @@ class Conductor:
     def finish(self) -> None:
         """Write what the run came to; it is complete if no worker still runs."""
         states = {known.state for known in self._workers.values()}
-        if self._started is not None and "running" not in states:
+        if self._started is not None and "running" not in states and not self._interrupted:
             self._ending.complete = True
         self.write()
 

@@ -94,14 +94,19 @@ class Leading:
         def done(msg: Message, **_: Any) -> None:
             conductor.take(msg.node_id, msg.data, done=True)
 
+        def left(msg: Message, **_: Any) -> None:
+            conductor.take(msg.node_id, msg.data, done=False)
+
         events: Any = self._environment.events
         events.spawning_complete.add_listener(self._spawned)
         events.worker_report.add_listener(self._reported)
+        events.quitting.add_listener(lambda **_: conductor.interrupt())
         events.quit.add_listener(self._quit)
         register = self._runner.register_message
         register("load_ready", lambda msg, **_: conductor.ready(msg.node_id))
         register("load_failed", lambda msg, **_: conductor.fail(msg.node_id, msg.data["reason"]))
         register("load_done", done)
+        register("load_left", left)
 
     def _send(self, kind: str, data: dict[str, Any], worker: str) -> None:
         self._runner.send_message(kind, data, client_id=worker)
@@ -173,6 +178,7 @@ class Serving:
         self._runner.register_message("load_end", self._end)
         events: Any = self._environment.events
         events.report_to_master.add_listener(self._report)
+        events.quitting.add_listener(self._leave)
 
     def _told(self, msg: Message, **_: Any) -> None:
         data = msg.data
@@ -195,6 +201,12 @@ class Serving:
         crew.begin(here, self._runner.user_count)
         HERE.begun.set()
         gevent.spawn(self._tell_end, crew)
+
+    def _leave(self, **_: Any) -> None:
+        """Leave the books behind where this process is told to end in the middle."""
+        if HERE.crew is not None and HERE.begun.is_set() and not HERE.crew.done:
+            HERE.crew.stop()
+            self._runner.send_message("load_left", HERE.crew.snapshot(whole=True))
 
     def _end(self, **_: Any) -> None:
         if HERE.crew is not None:

@@ -44,6 +44,7 @@ _TAKEN = range(200, 300)
 _TURNED_AWAY = range(400, 500)
 _CUSTOMERS = 10
 _TOKEN_LENGTH = 22
+_STEM_LENGTH = _TOKEN_LENGTH - 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,23 @@ class Webhooks(Base):
         whose = plan.data.get("customers") or [None]
         kinds = plan.data.get("events") or EVENTS
         self._templates = [_template(kind, customer) for customer in whose for kind in kinds]
-        self._stem = f"{plan.run_id}{plan.seed:x}".replace("-", "")[: _TOKEN_LENGTH - 10]
+        stem = f"{plan.run_id}{plan.seed:x}".replace("-", "")[:_STEM_LENGTH]
+        self._stem = stem.rjust(_STEM_LENGTH, "0").encode()
         self._heads: dict[int, bytes] = {}
 
     def arrive(self, k: int, client: Client) -> None:
         """Send one event."""
-        number = f"{k:010d}"
-        template = self._templates[k % len(self._templates)]
-        body = template.body(f"{self._stem:0>{_TOKEN_LENGTH - 10}}{number}".encode())
+        kind, body = self.event(k)
         if draw(k) >= self._share:
             signed = signing.header(body, client.secrets[SECRET], int(time.time()))
-            client.post(self._request(client, body, signed), template.kind, expect=_TAKEN)
+            client.post(self._request(client, body, signed), kind, expect=_TAKEN)
         else:
             self._forge(client, body, k)
+
+    def event(self, k: int) -> tuple[str, bytes]:
+        """Give the type and the body of event number `k` of this run."""
+        template = self._templates[k % len(self._templates)]
+        return template.kind, template.body(b"%s%010d" % (self._stem, k))
 
     def review(self, ground: Ground | None, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol has it
         """Find events that were taken though nobody with the secret had signed them."""
