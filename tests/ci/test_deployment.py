@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +70,26 @@ def test_the_service_finds_all_that_it_needs() -> None:
     known = {f"BILLING_{name.upper()}": field for name, field in Settings.model_fields.items()}
     assert given <= set(known)
     assert {name for name, field in known.items() if field.is_required()} <= given
+
+
+def test_the_jobs_take_a_database_up_and_back_down(tmp_path: Path) -> None:
+    """What the jobs of migration and downgrade run does so, there and back."""
+    jobs = {name: pod["containers"][0] for name, pod in pods() if name.startswith("billing-")}
+    url = f"sqlite:///{tmp_path}/billing.db"
+    env = {
+        **os.environ, "BILLING_DATABASE_URL": url, "BILLING_STRIPE_API_KEY": "sk_test_of_the_jobs",
+        "BILLING_KEY_HMAC_SECRET": "h" * 32,
+        **{each["name"]: each["value"] for each in jobs["billing-downgrade"]["env"]},
+    }  # fmt: skip
+    revisions = []
+    for name in ("billing-migrate", "billing-downgrade"):
+        program, *arguments = jobs[name]["command"]
+        assert program == "python"
+        command = [sys.executable, *arguments]
+        subprocess.run(command, env=env, check=True, timeout=120)
+        with contextlib.closing(sqlite3.connect(tmp_path / "billing.db")) as database:
+            revisions += database.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert revisions[0] > revisions[1] == env["DOWNGRADE_TO"]
 
 
 def test_the_example_of_a_secret_holds_none() -> None:
