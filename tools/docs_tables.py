@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dashboards.reference import runbooks
 from harness.operations import OPERATIONS, Operation
 from tools.security_checklist import checklist
+from tools.staging_tables import ten_customers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +92,7 @@ TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "operations": (ROOT / "docs" / "PROFILE.md", operations_table),
     "kill_matrix": (ROOT / "docs" / "GAUNTLET.md", kill_matrix),
     "runbooks": (ROOT / "docs" / "DASHBOARDS.md", runbooks),
+    "ten_customers": (ROOT / "docs" / "STAGING.md", ten_customers),
     "security_checklist": (ROOT / "docs" / "SECURITY_TESTING_CHECKLIST.md", checklist),
 }
 
