@@ -17,7 +17,7 @@ from harness.aim import Aim
 from harness.checks.sometimes import sometimes
 from harness.errors import HarnessError, HistoryError, ReportError, SettingsError
 from harness.flaky import AGAIN_MAX, tried_again
-from harness.ground import Ground, Plan
+from harness.ground import Plan
 from harness.history import read_histories
 from harness.measuring import measured
 from harness.naming import new_run_id, new_seed
@@ -27,9 +27,10 @@ from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.replay.reproduce import reproductions
 from harness.report.results import Coverage, RunResults, TestResult
 from harness.report.write import prepare_folder, write_report, write_whole
-from harness.running import Running, StartOptions, died, first_customer, reach, running
+from harness.running import StartOptions, died, first_customer
 from harness.seeding import seed_customers
 from harness.session import Customer
+from harness.stands import stands
 from harness.target.load import find_target
 from harness.timeline import TURNS
 
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from harness.checks.verdict import CheckVerdict
+    from harness.ground import Ground
     from harness.history import Record
     from harness.replay.reproduce import Reproduction
     from harness.settings import RunSettings
+    from harness.stands import Stands
     from harness.target.load import TargetSource
 
 _RANK = {"passed": 0, "skipped": 1, "unknown": 2, "failed": 3}
@@ -62,7 +65,6 @@ class Conductor:
         self.aim = Aim(settings.first, settings.stop_at)
         self.interrupted = False
         self.trouble: list[str] = []
-        self.customers: list[Customer] = []
         self.partition = settings.share or WHOLE
         self._durations = read_durations(settings.durations)
         self._selection: dict[str, None] = {}  # of the whole, of which a partition is a share
@@ -73,8 +75,8 @@ class Conductor:
         self._collected: dict[str, None] = {}
         self._began = time.time()
         self._undo = contextlib.ExitStack()
-        self._up = Running()
-        self._ground: Ground
+        self._stands: Stands
+        self._ground: Ground  # the first of them
 
     def __enter__(self) -> Self:
         """Start the target and find that it can be worked with."""
@@ -85,15 +87,14 @@ class Conductor:
             environment = undo.enter_context(self._measured(source))
             undo.callback(self._merge)
             undo.callback((self.settings.report / TURNS).unlink, missing_ok=True)
-            self._up = undo.enter_context(running(source, self.plan.seed, self._how(environment)))
-            self.plan = Plan(**{**self.plan.to_data(), "variables": self._up.variables})
-            self._ground = Ground.open(self.plan, "preflight")
-            undo.callback(self._ground.close)
+            how, workers = self._how(environment), self.settings.workers
+            self._stands = undo.enter_context(stands(source, self.plan, how, workers))
+            self.plan, self._ground = self._stands.plans[0], self._stands.grounds[0]
             first_customer(self._ground)
             if self.settings.seeded:
                 seeding = self._ground.session("seeding")
                 self._seeded = seed_customers(seeding)
-                self.customers += seeding.customers
+                self._stands.take_over(seeding.customers, None)
             self._undo = undo.pop_all()
         return self
 
@@ -131,12 +132,13 @@ class Conductor:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Hand the plan to a worker, in memory."""
-        node.workerinput["harness_plan"] = self.plan.to_data()
+        """Hand a worker its plan, in memory."""
+        node.workerinput["harness_plan"] = self._stands.seat(node.gateway.id).to_data()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
         """Note that a worker died: with it went what its test was at."""
+        self._stands.unseat(node.gateway.id)
         told = getattr(node, "workeroutput", {})
         self._selection |= dict.fromkeys(told.get("harness_selection", ()))
         if not hasattr(node, "workeroutput") and not self.interrupted:
@@ -159,7 +161,9 @@ class Conductor:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the worst that a test's phases tell, and take over the customers that it made."""
         made: list[dict[str, Any]] = getattr(report, CUSTOMERS, [])
-        self.customers += [Customer(**customer) for customer in made]
+        node = getattr(report, "node", None)  # of a worker
+        customers = [Customer(**customer) for customer in made]
+        self._stands.take_over(customers, node.gateway.id if node else None)
         told = getattr(report, TOLD, None) or _crashed(report)
         if told is None:
             return
@@ -187,7 +191,7 @@ class Conductor:
     def bad(self) -> list[str]:
         """Name the tests to be run again, alone: the bad ones, unless they are too many."""
         bad = [test for test, told in self._tests.items() if _RANK[told["result"]] > _SOUND]
-        over = self.interrupted or self.aim.found or self._ground.silent
+        over = self.interrupted or self.aim.found or self._stands.silent
         return bad if len(bad) <= AGAIN_MAX and not over else []
 
     @contextlib.contextmanager
@@ -217,7 +221,7 @@ class Conductor:
             tests=tuple(self._settled(test, told) for test, told in self._in_order()),
             checks=checks,
             coverage=_coverage(self._ground.target.operations, history, self._tests),
-            customers=len(self.customers),
+            customers=sum(map(len, self._stands.customers)),
             performed=len(history),
             sometimes=sometimes(history),
             trouble=tuple(self.trouble),
@@ -270,10 +274,10 @@ class Conductor:
 
     def _broken_off(self) -> Iterator[str]:
         """Say what ended before its time; nothing that never ran is ever green."""
-        dead = died(self._up)
+        dead = died(self._stands.up)
         if dead:
             yield f"the stack did not last: {dead}"
-        if self._ground.silent:
+        if self._stands.silent:
             yield "the target has stopped answering"
         left = [test for test in self._collected if test not in self._tests]
         if self.aim.blind:
@@ -289,11 +293,8 @@ class Conductor:
 
         Interrupted here, the run still gets its report, unless it was interrupted before.
         """
-        for customer in self.customers:
-            self._ground.redactor.add(customer.credential)
         try:
-            reach(self._ground.target.profile)
-            return self._ground.judge().judge(self.customers, history)
+            return self._stands.judge(history)
         except HarnessError as error:
             self.trouble.append(f"the books could not be judged: {error.message}")
         except KeyboardInterrupt:

@@ -40,6 +40,7 @@ class Plan:
 
     `variables` are those of a stack that the controlling process started: they hold its keys, so
     a plan is never written to disk. `attempt` sets a second try's history apart from the first's.
+    `shared` says that other processes use the same target meanwhile.
     """
 
     spec: str
@@ -48,6 +49,7 @@ class Plan:
     folder: str
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     attempt: str = "main"
+    shared: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -57,16 +59,27 @@ class Plan:
 class Ground:
     """One process's hold on the target. `worker` names the process in its history.
 
+    A `redactor` that is given learns this target's secrets, too.
+
     Once a breach has outlasted the whole deadline (`caught`), later judgements wait less: the
     verdict stands, and a broken target should not make a run slow.
     """
 
-    def __init__(self, plan: Plan, *, worker: str = "main", file: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        worker: str = "main",
+        file: TextIO | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
         environment = {**os.environ, **plan.variables}
         source = find_target(plan.spec)
         profile, secrets = source.file.resolve(environment)
         self.plan = plan
-        self.redactor = Redactor(secrets)
+        self.redactor = redactor or Redactor()
+        for secret in secrets:
+            self.redactor.add(secret)
         self.target: Target = source.build(profile)
         self.provider: Provider | None = provider_of(profile.payment_provider)
         self.webhook_secret = (

@@ -87,9 +87,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _share(config: pytest.Config) -> Share:
     file = config.getoption("--harness-durations")
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    plan = config.stash.get(PLAN, None)
+    # Who has a target of their own waits for nobody's story of time.
+    waiting = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if plan and plan.shared else 1
     partition = parse_partition(config.getoption("--harness-partition"))
-    return Share(partition, read_durations(Path(file) if file else None), workers)
+    return Share(partition, read_durations(Path(file) if file else None), waiting)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -153,7 +155,7 @@ def billing(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Session]
     _skip_unless_able(request.node, ground)
     if not ground.answers():
         raise Unknown(f"the target has stopped answering; it last accepted {ground.last_accepted}")
-    with turn(ground.plan.folder, alone=not _ALONE.isdisjoint(request.fixturenames)):
+    with turn(ground.plan, alone=not _ALONE.isdisjoint(request.fixturenames)):
         session = ground.session(request.node.nodeid)
         yield session
         end_subscriptions(session)

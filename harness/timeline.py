@@ -14,6 +14,7 @@ from harness.errors import NotMapped, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.ground import Plan
     from harness.provider import SimulatorProvider
     from harness.session import Session
 
@@ -94,15 +95,15 @@ def end_subscriptions(session: Session) -> None:
 
 
 @contextlib.contextmanager
-def turn(folder: str, *, alone: bool) -> Iterator[None]:
+def turn(plan: Plan, *, alone: bool) -> Iterator[None]:
     """Hold the right to use the run's target: with others, or `alone` in order to move its time.
 
-    All workers of a run share one target, and its clock: while one moves time, no other test may
-    be in the middle of something. `folder` is the run's; where there is none, nothing is shared.
+    Where several processes share a target, they share its clock: while one moves time, no other
+    test may be in the middle of something.
     """
-    if not folder:
+    if not plan.shared:
         yield
         return
-    with (Path(folder) / TURNS).open("ab") as file:
+    with (Path(plan.folder) / TURNS).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
