@@ -16,6 +16,7 @@ from simulators.billing.defects import (
     contract,
     exposure,
     idempotency,
+    inputs,
     leaks,
     limits,
     money,
@@ -47,6 +48,7 @@ GROUPS = (
     periods,
     observability,
     contract,
+    inputs,
 )
 
 

@@ -14,7 +14,7 @@ from simulators.billing import idempotency, paging
 from simulators.billing.defects.catalogue import defect
 from simulators.billing.http import errors
 from simulators.billing.operations import accounts, cards, reports
-from simulators.billing.problems import Problem, Rejection
+from simulators.billing.problems import Problem, Rejection, not_found
 from simulators.billing.storage.tables import Customer
 
 if TYPE_CHECKING:
@@ -57,6 +57,31 @@ def card_gone_undocumented(overlay: Overlay) -> None:
             raise Rejection(410, "gone", "There is no such card.") from None
         return answer
 
+    genuine = overlay.replace(cards, "remove", remove)
+
+
+@defect(
+    "card-found-once-it-was-listed",
+    "contract",
+    breaks=10,
+    found_by=("test_requests_that_follow_from_answers_are_answered_as_documented",),
+)
+def card_found_once_it_was_listed(overlay: Overlay) -> None:
+    """Look for a card in a cache that only a listing fills, and find none that was just added."""
+    cached: set[str] = set()
+
+    def listing(core: Core, customer_id: str) -> Answer:
+        answer: Answer = show(core, customer_id)
+        cached.update(card["payment_method_id"] for card in answer.body["data"])
+        return answer
+
+    def remove(core: Core, customer_id: str, payment_method_id: str) -> Answer:
+        if payment_method_id not in cached:
+            raise not_found()
+        answer: Answer = genuine(core, customer_id, payment_method_id)
+        return answer
+
+    show = overlay.replace(cards, "listing", listing)
     genuine = overlay.replace(cards, "remove", remove)
 
 

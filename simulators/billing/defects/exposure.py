@@ -64,7 +64,7 @@ def any_origin_let_in(overlay: Overlay) -> None:
         rights = {"Access-Control-Allow-Credentials": "true"}
         return {"Access-Control-Allow-Origin": origin, **rights} if origin else {}
 
-    _adding_headers(overlay, added)
+    adding_headers(overlay, added)
 
 
 @defect(
@@ -75,7 +75,7 @@ def any_origin_let_in(overlay: Overlay) -> None:
 )
 def version_of_the_server_told(overlay: Overlay) -> None:
     """Name the server and its version in every answer, as it comes out of the box."""
-    _adding_headers(overlay, lambda _: {"Server": "uvicorn/0.34.0"})
+    adding_headers(overlay, lambda _: {"Server": "uvicorn/0.34.0"})
 
 
 @defect(
@@ -128,7 +128,7 @@ def links_to_the_host_that_was_named(overlay: Overlay) -> None:
         host = Headers(scope=scope).get("host", "")
         return {"Link": f"<http://{host}/docs>; rel=service-doc"}
 
-    _adding_headers(overlay, added)
+    adding_headers(overlay, added)
 
 
 @defect(
@@ -335,7 +335,7 @@ def inner_fields_shown(overlay: Overlay) -> None:
     genuine = overlay.replace(once, "respond", respond)
 
 
-def _adding_headers(overlay: Overlay, added: Callable[[Scope], dict[str, str]]) -> None:
+def adding_headers(overlay: Overlay, added: Callable[[Scope], dict[str, str]]) -> None:
     """Have every answer say more."""
 
     async def call(self: Door, scope: Scope, receive: Receive, send: Send) -> None:

@@ -36,6 +36,17 @@ def test_card_gone_undocumented(both: Both) -> None:
     assert both("card-gone-undocumented", story) == (404, 410)
 
 
+def test_card_found_once_it_was_listed(both: Both) -> None:
+    """A card can be removed as soon as it was added, or once it was listed."""
+
+    def story(shop: Shop) -> int:
+        tenant = shop.tenant()
+        made = tenant.add_card("pm_card_visa").json()["payment_method_id"]
+        return tenant.http.delete(f"{tenant.path}/payment-methods/{made}").status_code
+
+    assert both("card-found-once-it-was-listed", story) == (200, 404)
+
+
 def test_retry_answered_with_another_status(both: Both) -> None:
     """A retry has the first answer's status, or another."""
 
