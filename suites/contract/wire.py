@@ -21,7 +21,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from harness import signing
 from harness.history import Exchange
 from harness.operations import OPERATIONS
-from harness.target.template import PLACEHOLDER
+from harness.target.template import PLACEHOLDER, placeholders
 from harness.target.wire import Call, NoReply, Reply
 from harness.transport import Transport, spare_address
 
@@ -177,7 +177,10 @@ class Credentials(AuthBase):
         name = name or next((each for each in _OWN_READS if each in target.operations), None)
         if name is None:
             return ()
-        given: dict[str, Any] = dict.fromkeys(OPERATIONS[name].inputs, "x") | dict(ids)
+        # Nothing that stands in a header of the operation's own: only who asks is wanted.
+        left_out = placeholders(target.profile.operations[name].headers)
+        wanted = [each for each in OPERATIONS[name].inputs if each not in left_out]
+        given: dict[str, Any] = dict.fromkeys(wanted, "x") | dict(ids)
         credential = known.credential
         performance = target.perform(name, role="customer", credential=credential, **given)
         first = next(performance)
