@@ -122,11 +122,11 @@ def test_a_second_ctrl_c_ends_the_judging(command: Command, tmp_path: Path) -> N
 def test_ctrl_c_while_it_judges_still_gives_the_report(command: Command, tmp_path: Path) -> None:
     """Interrupted for the first time while it judges, it writes what had run, unjudged."""
     folder = tmp_path / "report"
-    with serving("hang", after=4) as odd:  # what comes before the tests, which are all skipped
+    with serving("hang", after=5) as odd:  # what comes before the tests, which are all skipped
         profile = odd.profile(tmp_path, timeout_s=600)
         arguments = ("run", "--target", profile, "--report", folder, "--suite", "security")
         with command.start(*arguments, env={"ODD_KEY": "key-of-the-operator"}) as running:
-            assert eventually(lambda: len(odd.requests) == 5)
+            assert eventually(lambda: len(odd.requests) == 6)
             assert "judging" in running.said
             running.interrupt()
             finished = running.finish()
