@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from harness.cli.console import errors, output, refusal_data
@@ -229,15 +228,10 @@ def _tell(done: Done, ten: Ten, as_json: bool) -> None:
         typer.echo(json.dumps(done.to_json(), indent=2))
         return
     record = ten.footing.record
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("state", "address", "customer"):
-        table.add_column(column)
-    for key in done.created:
-        entry = record.of(key)
-        table.add_row(key, entry.email if entry else "", (entry and entry.customer) or "")
     output.print(Text(str(done), style="bold"))
-    if done.created:
-        output.print(table)
+    for key in done.created:
+        if entry := record.of(key):
+            output.print(f"{key:<21} {entry.email:<40} {entry.customer}", markup=False)
     if done.kept:
         output.print(f"kept as they stand: {', '.join(done.kept)}", markup=False)
     _tell_left_out(done)
@@ -259,14 +253,14 @@ def _show(seen: list[Seen], name: str, cut_off: str | None) -> None:
         output.print(
             f"a {cut_off} is under way, or was cut off: staging reset begins anew", style="yellow"
         )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("state", "standing", "address", "customer", "why"):
-        table.add_column(column)
     for each in seen:
-        standing = Text(each.standing, style=_COLOURS[each.standing])
-        why = Text("; ".join(each.why))
-        table.add_row(each.state, standing, each.email, each.customer or "", why)
-    output.print(table)
+        # One line each, however narrow the window: ids are there to be copied.
+        told = Text(f"{each.state:<21} ")
+        told.append(f"{each.standing:<8}", style=_COLOURS[each.standing])
+        told.append(f" {each.email:<40} {each.customer or '-'}")
+        output.print(told)
+        for why in each.why:
+            output.print(Text(f"{'':<22}{why}"))
 
 
 def _data(seen: list[Seen]) -> dict[str, Any]:

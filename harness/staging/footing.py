@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,20 +53,39 @@ def is_of_test(email: str) -> bool:
     return email.rpartition("@")[2].lower() in TEST_DOMAINS
 
 
+class Way:
+    """The way out: it counts how often the target limits us, and holds readers to reading."""
+
+    def __init__(self, send: Send, *, reads: bool = False) -> None:
+        self._send = send
+        self._reads = reads
+        self.limited = 0
+
+    def send(self, call: Call) -> Reply | NoReply:
+        """Send a call."""
+        if self._reads and call.method not in _SAFE_METHODS:
+            raise StagingError(
+                f"the profile reads by {call.method} {call.path}, and nothing but GET is sent here",
+                hint="Map what is read by GET, or look at it elsewhere.",
+            )
+        reply = self._send(call)
+        self.limited += isinstance(reply, Reply) and reply.status == _TOO_MANY
+        return reply
+
+
 @dataclass
 class Footing:
     """One staging, stood upon. `time` is what moves time there, or None; `clock` if it is Stripe's.
 
-    `shares_time` says that moving it moves everybody's. `limited` counts answers of HTTP 429.
+    `shares_time` says that moving it moves everybody's.
     """
 
     target: Target
     session: Session
-    send: Send
+    way: Way
     record: Record
     time: Time | None = None
     clock: TestClock | None = None
-    limited: int = field(default=0)
 
     @property
     def name(self) -> str:
@@ -99,37 +118,16 @@ def standing(spec: str, record: Path | None = None, *, reads: bool = False) -> I
     redactor = Redactor(secrets)
     with Transport(profile.target.base_url, profile.target.timeout_s) as transport:
         target = source.build(profile)
-        counted = _Counted(transport, reads=reads)
+        way = Way(transport.send, reads=reads)
         names = Names(0, new_run_id(), "staging")
         session = Session(
-            target, counted.send, History(None, redactor), redactor, names=names, test="staging"
+            target, way.send, History(None, redactor), redactor, names=names, test="staging"
         )
         kept = read_record(record or _place(profile, environment))
-        footing = counted.footing = Footing(target, session, counted.send, kept)
+        footing = Footing(target, session, way, kept)
         if not reads:
             _move_time(footing, environment)
         yield footing
-
-
-class _Counted:
-    """The way out: it counts how often the target limits us, and holds readers to reading."""
-
-    def __init__(self, transport: Transport, *, reads: bool) -> None:
-        self._transport = transport
-        self._reads = reads
-        self.footing: Footing | None = None
-
-    def send(self, call: Call) -> Reply | NoReply:
-        """Send a call."""
-        if self._reads and call.method not in _SAFE_METHODS:
-            raise StagingError(
-                f"the profile reads by {call.method} {call.path}, and nothing but GET is sent here",
-                hint="Map what is read by GET, or look at it elsewhere.",
-            )
-        reply = self._transport.send(call)
-        if isinstance(reply, Reply) and reply.status == _TOO_MANY and self.footing:
-            self.footing.limited += 1
-        return reply
 
 
 def _variables(source: TargetSource) -> Mapping[str, str]:

@@ -79,7 +79,7 @@ def _chosen(footing: Footing, states: Sequence[str]) -> list[Entry]:
     if wrong := [name for name in states if name not in known]:
         raise SettingsError(
             f"there is no customer {', '.join(map(repr, wrong))}",
-            hint=f"Known: {', '.join(known)}.",
+            hint=f"Known: {', '.join(sorted(known))}.",
         )
     return [each for each in entries if not states or each.state in states]
 

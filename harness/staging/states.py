@@ -273,7 +273,7 @@ class Ten:
         while outcome is None:
             try:
                 step = listing.send(answer)
-                answer = None if isinstance(step, Wait) else self.footing.send(step)
+                answer = None if isinstance(step, Wait) else self.footing.way.send(step)
             except StopIteration as end:
                 outcome = cast("Outcome", end.value)
         if outcome.kind != "ok":
@@ -317,10 +317,10 @@ class Ten:
 
     def _key_hint(self, operation: str | None) -> str | None:
         """Say what to mend where the target turned us away or limited us."""
-        if self.footing.limited:
+        if self.footing.way.limited:
             return (
                 f"The target's limits are too low for this: it answered HTTP 429"
-                f" {self.footing.limited} times. Raise them on the staging, or wait. {_AGAIN}"
+                f" {self.footing.way.limited} times. Raise them on the staging, or wait. {_AGAIN}"
             )
         if self._status() in _WRONG_KEY:
             last = operation or self.footing.session.records[-1].operation
