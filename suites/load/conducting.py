@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suites.load.gathering import Ending, Worker, conclude, gather, hopeless
+from suites.load.gathering import Ending, Worker, conclude, counted, gather, hopeless
 from suites.load.result import RESULT_FILE, Result
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Send = Callable[[str, dict[str, Any], str], None]
 
 READY_S = 60.0
+SILENT_S = 5.0
+SILENT_MIN = 5
 _SLACK_S = 10.0
 _HEAL_S = 2.0
 _log = logging.getLogger(__name__)
@@ -33,12 +35,21 @@ _log = logging.getLogger(__name__)
 class Conductor:
     """Leads one load. `send(type, data, worker)` sends; `machine` names this one's clock."""
 
-    def __init__(self, plan: Plan, secrets: Mapping[str, str], *, machine: str, send: Send) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        secrets: Mapping[str, str],
+        *,
+        machine: str,
+        send: Send,
+        breathe: Callable[[], object] = lambda: None,
+    ) -> None:
         self.plan = plan
         self.result: Result | None = None
         self._secrets = secrets
         self._machine = machine
         self._send = send
+        self._breathe = breathe
         self._scheduled = plan.scheduled()
         self._workers: dict[str, Worker] = {}
         self._ready: set[str] = set()
@@ -46,7 +57,8 @@ class Conductor:
         self._started: tuple[float, float] | None = None
         self._deadline = 0.0
         self._lost_since: float | None = None
-        self._interrupted = False
+        self._answered = (0, 0, 0.0)
+        self._interrupted = self._finished = False
 
     @property
     def begun(self) -> bool:
@@ -94,7 +106,7 @@ class Conductor:
 
     def interrupt(self) -> None:
         """Hear that the run is told to end now, unless it has come to its end already."""
-        self._interrupted = not self._ending.complete
+        self._interrupted = not self._finished
 
     def look(self, present: set[str]) -> bool:
         """Look where things stand, given the workers that Locust does not miss.
@@ -121,19 +133,31 @@ class Conductor:
         return False
 
     def give_up_if_hopeless(self) -> None:
-        """Have nothing more begun once a threshold cannot hold any more."""
-        if self._ending.aborted or self._started is None:
+        """Have nothing more begun once a threshold cannot hold any more, or nobody answers."""
+        if self._ending.aborted or self._ending.vanished or self._started is None:
             return
         broken = hopeless(self.plan, self._scheduled, list(self._workers.values()))
-        if broken:
-            self._ending.aborted = broken
+        self._ending.aborted = broken
+        self._ending.vanished = broken is None and self._silent()
+        if broken or self._ending.vanished:
             for worker in self._workers:
-                self._send("load_end", {"reason": broken}, worker)
+                self._send("load_end", {}, worker)
+
+    def _silent(self) -> bool:
+        """Whether arrivals have ended for some seconds, and none of them with an answer."""
+        workers, now = list(self._workers.values()), time.monotonic()
+        answered, ended = counted(workers, "completed"), counted(workers, "ended")
+        if answered > self._answered[0]:
+            self._answered = (answered, ended, now)
+        _, ended_then, then = self._answered
+        began = self._started[1] if self._started else now
+        return ended - ended_then >= SILENT_MIN and now - max(then, began) > SILENT_S
 
     def write(self) -> None:
         """Write the result so far; a full disk is logged, and told by who reads the result."""
         workers = list(self._workers.values())
-        result = gather(self.plan, self._scheduled, workers, self._started or (0.0, 0.0))
+        started = self._started or (0.0, 0.0)
+        result = gather(self.plan, self._scheduled, workers, started, self._breathe)
         self.result = conclude(result, self.plan, workers, self._ending)
         try:
             self.result.write(Path(self.plan.folder) / RESULT_FILE)
@@ -144,7 +168,8 @@ class Conductor:
         """Write what the run came to; it is complete if no worker still runs."""
         states = {known.state for known in self._workers.values()}
         if self._started is not None and "running" not in states and not self._interrupted:
-            self._ending.complete = True
+            self._ending.complete = not self._ending.vanished
+            self._finished = True
         self.write()
 
     def _start(self) -> None:

@@ -101,7 +101,7 @@ class Crew:
 
     def snapshot(self, *, whole: bool = False) -> dict[str, Any]:
         """Give the books so far."""
-        return self.recorder.snapshot(whole=whole)
+        return self.recorder.snapshot(whole=whole, breathe=gevent.sleep)
 
     def _make_pool(self) -> Pool:
         plan = self.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from suites.load.plan import Plan
 
+_INTERVALS_A_BREATH = 10
+
 Books = dict[str, Any]
+Breathe = Callable[[], object]
 
 
 @dataclass(slots=True)
@@ -43,16 +47,22 @@ class Ending:
 
     complete: bool = False
     aborted: str | None = None
+    vanished: bool = False
     unknown_reasons: list[str] = field(default_factory=list)
 
 
 def gather(
-    plan: Plan, scheduled: int | None, workers: list[Worker], started: tuple[float, float]
+    plan: Plan,
+    scheduled: int | None,
+    workers: list[Worker],
+    started: tuple[float, float],
+    breathe: Breathe = lambda: None,
 ) -> Result:
     """Add up what workers told, without a verdict on it: figures so far.
 
     `scheduled` is the whole schedule's count, None in the closed model. `started` is the intended
-    start by the wall clock and by the monotonic one.
+    start by the wall clock and by the monotonic one. `breathe` is called between steps of about a
+    millisecond, for a process that does other things too.
     """
     result = Result(
         scenario=plan.scenario,
@@ -76,8 +86,8 @@ def gather(
     for books in told:
         _add(result.error_reasons, books["reasons"])
         _add(result.counters, books["counters"])
-    _measure(result, told)
-    result.series = _series(plan, workers)
+    _measure(result, told, breathe)
+    result.series = _series(plan, workers, breathe)
     result.workers = [_line(worker) for worker in workers]
     return result
 
@@ -122,9 +132,16 @@ def hopeless(plan: Plan, scheduled: int | None, workers: list[Worker]) -> str | 
     return None
 
 
+def counted(workers: list[Worker], name: str) -> int:
+    """Add up one count of all workers' books."""
+    return sum(worker.books[name] for worker in workers if worker.books)
+
+
 def _doubts(result: Result, workers: list[Worker], ending: Ending) -> list[str]:
     found = [f"worker {worker.index} was lost" for worker in workers if worker.state == "lost"]
-    if not ending.complete:
+    if ending.vanished:
+        found.append("the target stopped answering, and the run was ended")
+    elif not ending.complete:
         found.append("the run ended before its schedule did")
     elif result.not_begun and not ending.aborted:
         found.append(
@@ -154,19 +171,23 @@ def _overload(result: Result, plan: Plan) -> list[str]:
     return found
 
 
-def _measure(result: Result, told: list[Books]) -> None:
+def _measure(result: Result, told: list[Books], breathe: Breathe) -> None:
     arrivals = Track()
     kinds: defaultdict[str, Track] = defaultdict(Track)
     for books in told:
         arrivals.add(books["arrivals"])
         for name, data in books["kinds"].items():
+            breathe()
             kinds[name].add(data)
     result.errors = arrivals.errors
     result.error_ratio = round(result.errors / result.sent, 6) if result.sent else 0.0
     result.latency_ms = arrivals.latency.summary_ms()
+    breathe()
     result.service_ms = arrivals.service.summary_ms()
     result.spectrum = arrivals.latency.spectrum()
-    result.kinds = {name: kinds[name].tell() for name in sorted(kinds)}
+    for name in sorted(kinds):
+        breathe()
+        result.kinds[name] = kinds[name].tell()
     lateness = _merged(books["lateness"] for books in told).summary_ms()
     lag = _merged(books["lag"] for books in told).summary_ms()
     result.generator = {
@@ -187,12 +208,17 @@ def _merged(encoded: Any) -> Histogram:
     return whole
 
 
-def _series(plan: Plan, workers: list[Worker]) -> list[dict[str, float]]:
+def _series(plan: Plan, workers: list[Worker], breathe: Breathe) -> list[dict[str, float]]:
     moments: defaultdict[int, Moment] = defaultdict(Moment)
     for worker in workers:
         for index, figures in worker.moments.items():
             moments[index].add(figures)
-    return [moments[index].tell(index * plan.interval_s) for index in sorted(moments)]
+    told = []
+    for index in sorted(moments):
+        if index % _INTERVALS_A_BREATH == 0:
+            breathe()
+        told.append(moments[index].tell(index * plan.interval_s))
+    return told
 
 
 def _line(worker: Worker) -> dict[str, Any]:

@@ -7,6 +7,9 @@ them in lots, as equal values enter together: a lot costs less than its values o
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -83,29 +86,54 @@ class Histogram:
 
     def summary_ms(self) -> dict[str, float]:
         """Give count, mean, percentiles and the greatest value, in milliseconds."""
-        told: dict[str, float] = {"count": self.count, "clamped": self.clamped}
-        found = self._hdr.get_percentile_to_value_dict(list(PERCENTILES.values()))
+        count, ranks = self.count, self._ranks()
+        told: dict[str, float] = {"count": count, "clamped": self.clamped}
         for name, percentile in PERCENTILES.items():
-            told[name] = found.get(percentile, 0) / _US_PER_MS
-        told["max"] = self._hdr.get_max_value() / _US_PER_MS if self.count else 0.0
-        told["mean"] = self._total_us / self.count / _US_PER_MS if self.count else 0.0
+            told[name] = self._at(ranks, percentile)
+        told["max"] = self._hdr.get_max_value() / _US_PER_MS if count else 0.0
+        told["mean"] = self._total_us / count / _US_PER_MS if count else 0.0
         return {name: round(value, 3) for name, value in told.items()}
 
     def percentile_ms(self, percentile: float) -> float:
         """Give one percentile; 0 where nothing was recorded."""
-        return (
-            float(self._hdr.get_value_at_percentile(percentile)) / _US_PER_MS if self.count else 0.0
-        )
+        return self._at(self._ranks(), percentile)
 
     def spectrum(self) -> list[list[float]]:
-        """Give `[percentile, milliseconds]`, closer together towards the top."""
-        if not self.count:
+        """Give `[percentile, milliseconds]`, closer together towards the top.
+
+        The levels are those of HdrHistogram's percentile iterator: five for each halving of what
+        is left to 100.
+        """
+        ranks = self._ranks()
+        found: list[list[float]] = []
+        level = 0.0
+        while ranks:
+            found.append([round(level, 5), self._at(ranks, level)])
+            if self._rank(level) >= ranks[-1]:
+                found[-1][0] = 100.0
+                break
+            halvings = int(math.log2(100 / (100 - level))) + 1
+            level += 100 / (_SPECTRUM_TICKS * 2**halvings)
+        return found
+
+    def _ranks(self) -> list[int]:
+        """Give how many values lie in each bucket or in one before it."""
+        self._enter()
+        if not self._hdr.total_count:
             return []
-        steps = self._hdr.get_percentile_iterator(_SPECTRUM_TICKS)
-        return [
-            [round(step.percentile_level_iterated_to, 5), step.value_iterated_to / _US_PER_MS]
-            for step in steps
-        ]
+        last = self._hdr._counts_index_for(self._hdr.get_max_value())  # noqa: SLF001 - the same
+        return list(itertools.accumulate(self._hdr.counts[: last + 1]))
+
+    def _rank(self, percentile: float) -> int:
+        return int(self._hdr.get_target_count_at_percentile(percentile))
+
+    def _at(self, ranks: list[int], percentile: float) -> float:
+        """Give the value at the nearest rank: the highest that its bucket stands for."""
+        if not ranks:
+            return 0.0
+        bucket = bisect.bisect_left(ranks, self._rank(percentile))
+        value_us = self._hdr.get_value_from_index(bucket)
+        return float(self._hdr.get_highest_equivalent_value(value_us)) / _US_PER_MS
 
 
 @dataclass(slots=True)

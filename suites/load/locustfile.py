@@ -36,11 +36,11 @@ _PR_SET_PDEATHSIG = 1
 _TICK_S = 0.2
 _END_LOOK_S = 0.02
 _WRITE_EVERY_S = 1.0
-_WRITE_ALONE_EVERY_S = 5.0  # alone, what writes the result also begins arrivals
+_WRITE_ALONE_EVERY_S = 2.0  # alone, what writes the result also begins arrivals
 _LEFT = frozenset({runners.STATE_MISSING, runners.STATE_STOPPED})
 _log = logging.getLogger(__name__)
 
-runners.WORKER_REPORT_INTERVAL = 1.0  # the master's picture is a second old at most
+runners.WORKER_REPORT_INTERVAL = 1.0  # the leader's picture is a second old at most
 runners.MASTER_HEARTBEAT_TIMEOUT = 15  # a worker whose master died must not go on for a minute
 
 
@@ -85,7 +85,9 @@ class Leading:
         plan = Plan.read(Path(os.environ[PLAN_VARIABLE]))
         self._environment, self._runner = environment, runner
         self._alone = isinstance(runner, runners.LocalRunner)
-        self._conductor = Conductor(plan, _secrets(), machine=_machine(), send=self._send)
+        self._conductor = Conductor(
+            plan, _secrets(), machine=_machine(), send=self._send, breathe=gevent.sleep
+        )
 
     def listen(self) -> None:
         """Listen to events and messages."""

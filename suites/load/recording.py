@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from suites.load.latency import Histogram, Moment, Track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
 _US = 1_000_000
@@ -105,16 +106,32 @@ class Recorder:
         wall_s = time.monotonic() - self._wall_began
         return (time.process_time() - self._cpu_began) / wall_s if wall_s > 0 else 0.0
 
-    def snapshot(self, *, whole: bool) -> dict[str, Any]:
+    def snapshot(
+        self, *, whole: bool, breathe: Callable[[], object] = lambda: None
+    ) -> dict[str, Any]:
         """Give the books as plain data, all totals from the beginning.
 
-        The series tells the intervals that changed since the last snapshot; all if `whole`.
+        The series tells the intervals that changed since the last snapshot; all if `whole`. To
+        encode them takes some milliseconds, in which no arrival would begin: `breathe` is called
+        in between, and what happens then may be in the histograms and not yet in the counts.
         """
         told = self._moments.keys() if whole else self._changed
         moments = [[index, self._moments[index].encode()] for index in sorted(told)]
         self._changed = set()
         if self._trace:
             self._trace.flush()
+        books = self._counts() | {"moments": moments}
+        for name, track in [("arrivals", self.arrivals), ("lateness", self.lateness)]:
+            breathe()
+            books[name] = track.encode()
+        books["lag"] = self.lag.encode()
+        books["kinds"] = {}
+        for name, track in list(self.kinds.items()):
+            breathe()
+            books["kinds"][name] = track.encode()
+        return books
+
+    def _counts(self) -> dict[str, Any]:
         return {
             "scheduled": self.scheduled,
             "sent": self.sent,
@@ -125,10 +142,5 @@ class Recorder:
             "ended_after_s": self.ended_at - self.began,
             "reasons": dict(self.reasons),
             "counters": dict(self.counters),
-            "arrivals": self.arrivals.encode(),
-            "kinds": {name: track.encode() for name, track in self.kinds.items()},
-            "lateness": self.lateness.encode(),
-            "lag": self.lag.encode(),
             "cpu": self.cpu(),
-            "moments": moments,
         }

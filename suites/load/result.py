@@ -112,7 +112,7 @@ class Result:
     def write(self, path: Path) -> None:
         """Write it whole or not at all: a reader never sees half of it."""
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(self.to_data(), indent=1) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(self.to_data()) + "\n", encoding="utf-8")
         beside.replace(path)
 
     @classmethod

@@ -180,6 +180,28 @@ def test_the_run_goes_on_until_the_last_worker_is_done(tmp_path: Path) -> None:
     assert conductor.result.verdict == "valid"
 
 
+def test_a_target_that_vanishes_ends_the_run(tmp_path: Path, monkeypatch: Any) -> None:
+    """Once arrivals only end without an answer, nothing more is begun: partial and unknown."""
+    monkeypatch.setattr("suites.load.conducting.SILENT_S", -1.0)
+    wire = Wire()
+    conductor = Conductor(_plan(str(tmp_path)), {}, machine="m", send=wire)
+    conductor.assemble(["a"])
+    conductor.ready("a")
+    conductor.take("a", _books(100, [1.0] * 20), done=False)
+    conductor.give_up_if_hopeless()
+    assert "load_end" not in [kind for kind, _, _ in wire.sent]
+    lost = _books(100, [1.0] * 30)
+    lost["completed"] = 20
+    conductor.take("a", lost, done=False)
+    conductor.give_up_if_hopeless()
+    assert "load_end" in [kind for kind, _, _ in wire.sent]
+    conductor.take("a", lost, done=True)
+    conductor.finish()
+    assert conductor.result is not None
+    assert (conductor.result.verdict, conductor.result.partial) == ("unknown", True)
+    assert any("stopped answering" in reason for reason in conductor.result.unknown_reasons)
+
+
 def _workers_of(load: LoadProcess) -> list[psutil.Process]:
     """Give the processes that work: those that the leash's child, the master, has forked."""
     (master,) = psutil.Process(load.pid).children()
