@@ -312,8 +312,9 @@ class Ten:
             yield
         except (AssertionError, Unknown, HarnessError) as error:
             told = error.message if isinstance(error, HarnessError) else str(error)
-            hint = error.hint if isinstance(error, HarnessError) else self._key_hint(None)
-            raise StagingError(f"{told}\nso far: {self.done}", hint=hint or _AGAIN) from error
+            hint = error.hint if isinstance(error, HarnessError) else None
+            hint = hint or self._key_hint(None) or _AGAIN
+            raise StagingError(f"{told}\nso far: {self.done}", hint=hint) from error
 
     def _key_hint(self, operation: str | None) -> str | None:
         """Say what to mend where the target turned us away or limited us."""
