@@ -16,6 +16,7 @@ from dashboards.reference import runbooks
 from harness.operations import OPERATIONS, Operation
 from tools.security_checklist import checklist
 from tools.staging_tables import ten_customers
+from tools.telemetry_tables import events_table, metrics_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +93,8 @@ TABLES: dict[str, tuple[Path, Callable[[], str]]] = {
     "operations": (ROOT / "docs" / "PROFILE.md", operations_table),
     "kill_matrix": (ROOT / "docs" / "GAUNTLET.md", kill_matrix),
     "runbooks": (ROOT / "docs" / "DASHBOARDS.md", runbooks),
+    "metrics": (ROOT / "docs" / "TELEMETRY.md", metrics_table),
+    "events": (ROOT / "docs" / "TELEMETRY.md", events_table),
     "ten_customers": (ROOT / "docs" / "STAGING.md", ten_customers),
     "security_checklist": (ROOT / "docs" / "SECURITY_TESTING_CHECKLIST.md", checklist),
 }
