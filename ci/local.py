@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import time
@@ -17,6 +18,7 @@ from ci.jobs import Job, Matrix, Runner
 from ci.merge import Merged, MergeOptions, merge
 from ci.telling import tell
 from harness.cli.console import errors, output
+from harness.guard import Aimed, refuse_production
 from harness.naming import new_seed
 from harness.partition import read_durations
 from harness.report.write import prepare_file, write_whole
@@ -55,6 +57,7 @@ class Wish:
 
 def run_locally(wish: Wish) -> int:
     """Run every partition, then the whole if asked, and merge; give the merge's exit status."""
+    refuse_production(Aimed(), os.environ)
     runner = Runner(
         Matrix(
             partitions=wish.partitions,

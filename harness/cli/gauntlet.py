@@ -18,10 +18,11 @@ from harness.cli.console import errors, output
 from harness.gauntlet import mutants as of
 from harness.gauntlet.hunt import CLEAN, Ground, Hunt, Hunter
 from harness.gauntlet.matrix import Matrix
+from harness.guard import Aimed, refuse_production
 from harness.naming import new_seed
-from harness.report.page import matrix_page
 from harness.report.write import prepare_file, prepare_folder, write_whole
 from harness.selection import chosen_suites
+from harness.target.load import find_target
 
 if TYPE_CHECKING:
     from harness.gauntlet.mutants import Mutant
@@ -114,6 +115,7 @@ def gauntlet(
     if listing:
         _list(wanted)
         return 0
+    refuse_production(Aimed(find_target(target).file.profile), os.environ)
     ground = Ground(
         target=target,
         suites=tuple(chosen_suites(tuple(suite or (QUICK if quick else ())))),
@@ -127,6 +129,8 @@ def gauntlet(
     matrix = _run(ground, wanted, jobs, min_score)
     data = matrix.to_json()
     text = json.dumps(data, indent=2) + "\n"
+    from harness.report.page import matrix_page
+
     write_whole(report / "matrix.json", text)
     write_whole(report / "matrix.html", matrix_page(data))
     if json_file:
