@@ -1,9 +1,9 @@
 """A server that stops dead now and then, and keeps the record by which latencies are judged.
 
-``python freezing.py RECORD EVERY_S FREEZE_S [LINGER_S]``: prints its port; from the first request
-on, it freezes for the last FREEZE_S of every EVERY_S, and answers each request LINGER_S after it
-came. At SIGTERM it writes RECORD: each freeze and each request as it read and answered it, in
-seconds of the monotonic clock, which all processes of a machine share.
+``python freezing.py RECORD EVERY_S FREEZE_S [HOST]``: prints its port; from the first request on,
+it freezes for the last FREEZE_S of every EVERY_S, and answers at once otherwise. At SIGTERM it
+writes RECORD: each freeze and each request as it read and answered it, in seconds of the
+monotonic clock, which all processes of a machine share.
 """
 
 import json
@@ -16,17 +16,18 @@ import time
 from pathlib import Path
 
 _ASKED = re.compile(rb"^(?:GET|POST) /(\w+)[^\r]*\r\n")
+LOOPBACK = "127.0.0.1"
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Freezing:
     """One thread, which answers or is frozen."""
 
-    def __init__(self, every_s: float, freeze_s: float, linger_s: float) -> None:
-        self.every_s, self.freeze_s, self.linger_s = every_s, freeze_s, linger_s
+    def __init__(self, every_s: float, freeze_s: float, host: str) -> None:
+        self.every_s, self.freeze_s = every_s, freeze_s
         self.requests: list[tuple[str, float, float]] = []
         self.freezes: list[tuple[float, float]] = []
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = socket.create_server((host, 0), backlog=512)
         self.listener.setblocking(False)  # noqa: FBT003 - its only argument
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.listener, selectors.EVENT_READ)
@@ -70,8 +71,6 @@ class Freezing:
             return
         if self._freeze_at is None:
             self._freeze_at = read + self.every_s - self.freeze_s
-        if self.linger_s:
-            time.sleep(self.linger_s)
         asked = _ASKED.match(data)
         if asked is None:
             raise ValueError(data)
@@ -81,8 +80,8 @@ class Freezing:
 
 def main() -> None:
     """Serve until told to end."""
-    record, every_s, freeze_s, *linger = sys.argv[1:]
-    server = Freezing(float(every_s), float(freeze_s), float(linger[0]) if linger else 0.0)
+    record, every_s, freeze_s, *host = sys.argv[1:]
+    server = Freezing(float(every_s), float(freeze_s), host[0] if host else LOOPBACK)
     signal.signal(signal.SIGTERM, server.end)
     sys.stdout.write(f"{server.listener.getsockname()[1]}\n")
     sys.stdout.flush()

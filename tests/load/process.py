@@ -43,14 +43,16 @@ class FreezingServer:
 
 
 @contextlib.contextmanager
-def freezing_server(folder: Path, *, every_s: float, freeze_s: float) -> Iterator[FreezingServer]:
+def freezing_server(
+    folder: Path, *, every_s: float, freeze_s: float, host: str = "127.0.0.1"
+) -> Iterator[FreezingServer]:
     """Start one; its record can be read when the context has ended."""
     record = folder / "record.json"
-    arguments = [sys.executable, str(_SERVER), str(record), str(every_s), str(freeze_s)]
+    arguments = [sys.executable, str(_SERVER), str(record), str(every_s), str(freeze_s), host]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
-        server = FreezingServer(f"http://127.0.0.1:{process.stdout.readline().strip()}")
+        server = FreezingServer(f"http://{host}:{process.stdout.readline().strip()}")
         try:
             yield server
         finally:
