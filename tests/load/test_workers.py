@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]  # it declares no types
 import pytest
 
+from harness.stack.process import direct
 from suites.load.conducting import Conductor
 from suites.load.gathering import Ending, Worker, conclude, gather, hopeless
 from suites.load.launcher import LoadProcess, Spread, launch
@@ -260,6 +264,33 @@ def test_a_run_that_is_stopped_writes_what_it_has(tmp_path: Path) -> None:
     assert result.verdict == "unknown"
     assert result.scheduled == 1200 == result.sent + result.dropped + result.not_begun
     assert 10 < result.sent == len(server.requests)
+
+
+@pytest.mark.nightly
+def test_locusts_page_shows_the_load(tmp_path: Path) -> None:
+    """Locust's own statistics count what was sent, and the page stays after the load has ended."""
+    with freezing_server(tmp_path, every_s=1000, freeze_s=0) as server:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        plan = plan_of(tmp_path, server.url, Stage(2, 20))
+        load = launch(plan, Spread(processes=2, web_port=port))
+        try:
+            until(load, lambda result: not result.partial)
+            stats: dict[str, int] = {}
+            ends_at = time.monotonic() + 30  # workers report once a second
+            while stats.get("Aggregated") != 40 and time.monotonic() < ends_at:
+                with direct.open(f"http://127.0.0.1:{port}/stats/requests", timeout=10) as reply:
+                    told = json.load(reply)["stats"]
+                stats = {entry["name"]: entry["num_requests"] for entry in told}
+                time.sleep(0.2)
+            assert load.running()
+            load.stop()
+            assert load.wait(60)
+            result = load.finish()
+        finally:
+            load.kill()
+    assert stats == {"ask": 40, "Aggregated": 40}
+    assert (result.sent, result.partial) == (40, False)
 
 
 @pytest.mark.nightly
