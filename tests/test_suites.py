@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SUITES = ROOT / "suites"
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(SUITES.rglob("*.py"))}
-PROFILES = [*(ROOT / "fixtures" / "profiles").glob("*.toml"), ROOT / "tests/targets/acme.toml"]
+PROFILES = [
+    *(ROOT / "fixtures" / "profiles").glob("*.toml"),
+    *(ROOT / "tests" / "targets").glob("*.toml"),
+]
 NUMBERS_MIN = 100  # smaller numbers of a catalogue are everybody's
 ADDRESS = re.compile(
     r"https?://(?!docs\.stripe\.com)|localhost|127\.0\.0\.1|^/[a-z]|/api/|/v\d+/|/test/",
@@ -102,7 +105,17 @@ def test_there_are_suites_to_hold_to_rules() -> None:
     """The rules are checked on something: tests in several suites, prices of several targets."""
     assert len(TESTS) > 10
     assert len({name.split("/")[1] for name in TESTS}) > 1
-    assert {2900, 59900, 1500, 24000, "29.00", "reference", "acme"} <= _catalogued()
+    assert {
+        2900,
+        59900,
+        1500,
+        24000,
+        "29.00",
+        "reference",
+        "acme",
+        "brook",
+        "loom",
+    } <= _catalogued()
 
 
 @pytest.mark.parametrize("name", TESTS)

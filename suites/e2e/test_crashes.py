@@ -31,12 +31,10 @@ DRAIN_S = 3.0
 def test_a_charge_left_in_doubt_is_settled_and_not_made_again(
     billing: Session, clock: Timeline, ground: Ground, simulator: SimulatorProvider
 ) -> None:
-    """A charge whose answer was lost is looked up when things are cleared up, not made anew.
-
-    After half a minute what is in doubt alone has been taken up; after hours all that a service
-    compares with its provider from time to time, which would put a mistake of the first right.
-    """
+    """A charge whose answer was lost is looked up when things are cleared up, not made anew."""
     customer = used_up(billing)
+    # After half a minute what is in doubt by itself was taken up; after hours, too, what a service
+    # compares with its provider from time to time, which puts a mistake of the first right.
     for later_s in (30, 3 * HOUR_S):
         about: dict[str, Any] = {"usage_id": billing.names.new("usage"), "quantity": 1}
         with simulator.fault("reset", "charges", customer=str(customer.provider_customer), **LOST):
