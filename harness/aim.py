@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.checks import CHECKS
+from harness.found import ANYTHING, BLIND, function_of, names_of
 from harness.pytest_plugin import TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-ANYTHING = "*"
-BLIND = "no check and no test here is called"
 
 
 class Aim:
@@ -58,19 +56,3 @@ class Aim:
             if name and self._session and not self.found:
                 self.found = name
                 self._session.shouldstop = f"{name} has found what is looked for"
-
-
-def names_of(finding: dict[str, Any]) -> list[str]:
-    """Name what found a breach: the check, or else the test function itself."""
-    if finding["check"]:
-        return [finding["check"]]
-    return [function_of(finding["test"])] if finding["test"] else []
-
-
-def function_of(test: str) -> str:
-    """Give the function of a test's id.
-
-    >>> function_of("suites/e2e/test_trial.py::test_usage_told_twice_counts_once[again]")
-    'test_usage_told_twice_counts_once'
-    """
-    return test.rpartition("::")[2].partition("[")[0]

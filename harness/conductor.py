@@ -22,7 +22,7 @@ from harness.history import read_histories
 from harness.measuring import measured
 from harness.naming import new_run_id, new_seed
 from harness.operations import OPERATIONS
-from harness.partition import SHARE, WHOLE, Share, digest, provenance, read_durations
+from harness.partition import WHOLE, digest, provenance, read_durations
 from harness.pytest_plugin import CUSTOMERS, PLAN, TOLD
 from harness.replay.reproduce import reproductions
 from harness.report.results import Coverage, RunResults, TestResult
@@ -30,6 +30,7 @@ from harness.report.write import prepare_folder, write_report, write_whole
 from harness.running import StartOptions, died, first_customer
 from harness.seeding import seed_customers
 from harness.session import Customer
+from harness.share import SHARE, Share
 from harness.stands import stands
 from harness.target.load import find_target
 from harness.timeline import TURNS

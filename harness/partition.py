@@ -1,8 +1,7 @@
 """One of N shares of the tests, for one CI job: balanced, the same on every machine, none empty.
 
-A pytest plugin for every process of a run: each collects the whole selection, computes the same
-shares from it, and keeps its own. Costs are recorded durations; a test without one costs what the
-median test does. The longest test goes to the least loaded share first (Graham's LPT rule).
+Costs are recorded durations; a test without one costs what the median test does. The longest test
+goes to the least loaded share first (Graham's LPT rule).
 """
 
 from __future__ import annotations
@@ -20,16 +19,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from harness.errors import SettingsError
-from harness.order import as_written, moves_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SHARE = "harness-share"
 TOTAL_MAX = 1000
 _DURATION_MAX_S = 86_400.0
 _COST_MIN_S = 0.001  # so that even tests that cost nothing are dealt out in turn
@@ -160,40 +155,6 @@ def shares(costs: Mapping[str, float | None], total: int) -> list[list[str]]:
         # Sums of floats depend on their order, which is the same everywhere: the sorted one.
         loads[least] = math.fsum((loads[least], weights[test]))
     return dealt
-
-
-class Share:
-    """A pytest plugin: keeps the tests of one share; `selection` names all that there were."""
-
-    def __init__(self, partition: Partition, durations: Durations, workers: int = 1) -> None:
-        self.selection: tuple[str, ...] = ()
-        self._partition = partition
-        self._durations = durations
-        self._workers = max(workers, 1)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Leave the other shares' tests out, once all that was not asked for is out."""
-        self.selection = tuple(item.nodeid for item in as_written(items))
-        costs = {item.nodeid: self._cost(item) for item in items}
-        own = set(shares(costs, self._partition.total)[self._partition.index - 1])
-        others = [item for item in items if item.nodeid not in own]
-        if others:
-            config.hook.pytest_deselected(items=others)
-            items[:] = [item for item in items if item.nodeid in own]
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Tell the controlling process of the whole selection, where this is a worker's."""
-        told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
-        if told is not None:
-            told["harness_selection"] = list(self.selection)
-
-    def _cost(self, item: pytest.Item) -> float | None:
-        """Give what a test costs its share: one that runs alone keeps every worker waiting."""
-        cost = self._durations.tests.get(item.nodeid)
-        return cost * self._workers if cost is not None and moves_time(item) else cost
 
 
 def digest(lines: Sequence[str] | Any) -> str:

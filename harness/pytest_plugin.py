@@ -23,13 +23,14 @@ from harness.ground import Ground, Plan
 from harness.history import exchange_data
 from harness.naming import new_run_id, new_seed
 from harness.order import PLACE, arrange
-from harness.partition import SHARE, Share, parse_partition, read_durations
+from harness.partition import parse_partition, read_durations
 from harness.provider import SimulatorProvider
 from harness.replay.noted import NotedProvider
 from harness.report.results import finding_data
 from harness.running import running
 from harness.selection import kept
 from harness.session import Session
+from harness.share import SHARE, Share
 from harness.target.load import find_target
 from harness.timeline import Timeline, end_subscriptions, turn
 

@@ -19,7 +19,6 @@ from harness.cli.console import COLOURS, errors, output, refusal_data
 from harness.errors import HarnessError
 from harness.money import spoken
 from harness.report.write import prepare_file, write_whole
-from harness.target.load import find_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,6 +119,7 @@ def _status() -> Iterator[Callable[[str], None]]:
 def _audited(asked: _Asked, tell: Callable[[str], None]) -> Audited:
     from harness.audit.asking import Access
     from harness.audit.facts import Unreadable
+    from harness.target.load import find_target
 
     access = Access(find_target(asked.target), asked.deadline_s, tell)
     with contextlib.closing(access):

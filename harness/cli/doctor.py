@@ -15,15 +15,13 @@ from rich.text import Text
 
 from harness.cli.console import errors, output, refusal_data
 from harness.errors import HarnessError, SettingsError
-from harness.ground import Ground, Plan
 from harness.naming import new_run_id, new_seed
 from harness.operations import covers_core
 from harness.report.results import EXIT_UNKNOWN, EXIT_VALID
-from harness.running import reach, running
-from harness.target.load import find_target
 
 if TYPE_CHECKING:
     from harness.doctor import Means
+    from harness.ground import Ground
 
 _BAD = frozenset({"mismatch", "refused"})
 _STYLES = {
@@ -131,6 +129,9 @@ def _asked(
 def _examine(asked: _Asked) -> list[dict[str, str]]:
     """Give a diagnosis each operation, as plain data free of secrets."""
     from harness.doctor import diagnose
+    from harness.ground import Ground, Plan
+    from harness.running import running
+    from harness.target.load import find_target
 
     source = find_target(asked.target)
     seed = new_seed()
@@ -157,7 +158,10 @@ def _means(ground: Ground, *, controls: bool) -> Means:
 def _read(asked: _Asked) -> list[dict[str, str]]:
     """Give a diagnosis each reading operation; what runs already is examined, nothing started."""
     from harness.doctor import diagnose_reading
+    from harness.ground import Ground, Plan
+    from harness.running import reach
     from harness.session import Customer
+    from harness.target.load import find_target
 
     source = find_target(asked.target)
     profile, _ = source.file.resolve(os.environ)

@@ -111,6 +111,8 @@ def gauntlet(
     Your own service: `billing-harness gauntlet --target acme.toml --defect double-charge
     --target-command "python -m acme --bug {defect}"`
     """
+    from harness.report.page import matrix_page
+
     wanted = _mutants(defect or [], group or [], target_command)
     if listing:
         _list(wanted)
@@ -129,8 +131,6 @@ def gauntlet(
     matrix = _run(ground, wanted, jobs, min_score)
     data = matrix.to_json()
     text = json.dumps(data, indent=2) + "\n"
-    from harness.report.page import matrix_page
-
     write_whole(report / "matrix.json", text)
     write_whole(report / "matrix.html", matrix_page(data))
     if json_file:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.aim import ANYTHING, BLIND, function_of, names_of
+from harness.found import ANYTHING, BLIND, function_of, names_of
 from harness.gauntlet.mutants import Mutant
 from harness.report.results import EXIT_INTERRUPTED
 from harness.stack.process import Child, describe_status

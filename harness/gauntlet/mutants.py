@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.errors import GauntletError
-from harness.target.load import fixtures_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +60,8 @@ def likely_killers(mutant: Mutant) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _last_killers() -> dict[str, str]:
     """Read the matrix that the documentation shows; only the order of tests hangs on it."""
+    from harness.target.load import fixtures_folder  # which reads profiles, as few commands do
+
     try:
         text = (fixtures_folder() / KILL_MATRIX).read_text("utf-8")
         defects = json.loads(text)["defects"]

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ReportError
 from harness.gauntlet.matrix import summary
 from harness.report.junit import junit
-from harness.report.page import page
-from harness.target.load import fixtures_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +64,8 @@ def prepare_file(path: Path) -> None:
 
 def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
     """Write page, JSON, JUnit and the ways to what was found, each whole or not at all."""
+    from harness.report.page import page  # whose templates few commands need
+
     data = redactor.data(results.to_json()) | {
         "kill_matrix": _last_matrix(),
         "titles": requirement_titles(),
@@ -78,6 +78,8 @@ def write_report(results: RunResults, folder: Path, redactor: Redactor) -> None:
 
 def _last_matrix() -> dict[str, Any] | None:
     """Give what the last gauntlet came to, which travels with the suites that it tried."""
+    from harness.target.load import fixtures_folder
+
     try:
         text = (fixtures_folder() / "kill_matrix.json").read_text("utf-8")
         return summary(json.loads(text))
@@ -87,6 +89,8 @@ def _last_matrix() -> dict[str, Any] | None:
 
 def requirement_titles() -> dict[str, str]:
     """Give what each requirement's id stands for, as `docs/REQUIREMENTS.md` has it."""
+    from harness.target.load import fixtures_folder
+
     folder = fixtures_folder()
     packaged = folder / "requirements.md"
     path = packaged if packaged.is_file() else folder.parent / "docs" / "REQUIREMENTS.md"

@@ -14,13 +14,13 @@ from harness.errors import SettingsError
 from harness.partition import (
     Durations,
     Partition,
-    Share,
     digest,
     parse_partition,
     partition_of,
     read_durations,
     shares,
 )
+from harness.share import Share
 
 if TYPE_CHECKING:
     import random

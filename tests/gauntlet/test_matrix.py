@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.aim import BLIND, function_of
 from harness.errors import GauntletError
+from harness.found import BLIND, function_of
 from harness.gauntlet.hunt import CLEAN, Hunt, Killer, Status, judge
 from harness.gauntlet.matrix import Matrix
 from harness.gauntlet.mutants import (
