@@ -108,14 +108,14 @@ def conclude(result: Result, plan: Plan, workers: list[Worker], ending: Ending) 
 
 
 def hopeless(plan: Plan, scheduled: int | None, workers: list[Worker]) -> str | None:
-    """Name a threshold that cannot hold any more, whatever is still to come; None: there is none.
+    """Name a threshold to abort on that cannot hold any more, whatever comes; None: there is none.
 
     In the closed model nobody knows what is still to come.
     """
     if scheduled is None:
         return None
     told = [worker.books for worker in workers if worker.books]
-    for held in parse(plan.thresholds):
+    for held in parse(plan.abort_on):
         allowed = held.allowed(scheduled)
         if allowed is None:
             continue

@@ -138,6 +138,7 @@ class Load:
             lateness_ms_max=wish.generator_lateness_ms,
             think_s=_think_s(scenario, wish),
             thresholds=(*own, *wish.thresholds),
+            abort_on=wish.thresholds,
             data={} if wish.url is None else {"url": wish.url},
             options=dict(wish.extra),
             trace=wish.trace,

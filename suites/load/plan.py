@@ -30,6 +30,9 @@ class Plan:
     own p99 lateness is above `lateness_ms_max`, or whose CPU share of one core is above `cpu_max`,
     makes the run void.
 
+    Once one of the thresholds `abort_on` cannot hold any more, nothing more is begun; the others
+    are judged at the end, so that a load which misses them still measures all of its schedule.
+
     `target` is what the load process finds the target by: `{"spec": …}` as `--target` takes it
     (variables of the environment are filled in there), or `{"url": …}`. `data` is what the
     scenario's `prepare` gave, `options` what the user asked of the scenario; both plain JSON.
@@ -50,6 +53,7 @@ class Plan:
     think_s: float = 0.0
     start_delay_s: float = 0.5
     thresholds: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()
     lateness_ms_max: float = 50.0
     cpu_max: float = 0.9
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +106,8 @@ class Plan:
     def from_data(cls, data: Mapping[str, Any]) -> Plan:
         """Take it from plain data."""
         stages = tuple(Stage(**stage) for stage in data["stages"])
-        return cls(**{**data, "stages": stages, "thresholds": tuple(data["thresholds"])})
+        told = {name: tuple(data[name]) for name in ("thresholds", "abort_on")}
+        return cls(**{**data, **told, "stages": stages})
 
     def write(self) -> Path:
         """Write it into its folder, for its owner alone to read; give the path."""

@@ -112,8 +112,11 @@ class Result:
     def write(self, path: Path) -> None:
         """Write it whole or not at all: a reader never sees half of it."""
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(self.to_data()) + "\n", encoding="utf-8")
-        beside.replace(path)
+        try:
+            beside.write_text(json.dumps(self.to_data()) + "\n", encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> Result:

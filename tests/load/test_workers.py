@@ -119,7 +119,7 @@ def test_a_run_is_given_up_only_when_nothing_can_save_it(
     slow: int, errors: int, expected: str | None
 ) -> None:
     """Of 100 arrivals one may be slow and five errors; one more of either, and it is hopeless."""
-    plan = _plan(thresholds=("latency_ms.p99<200", "errors.ratio<0.05"))
+    plan = _plan(abort_on=("latency_ms.p99<200", "errors.ratio<0.05"), thresholds=("sent.count>9",))
     books = _books(100, [1.0] * 10 + [300.0] * slow, errors=errors)
     assert hopeless(plan, 100, [_worker(0, books)]) == expected
 
