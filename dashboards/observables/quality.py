@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dashboards.objectives import Objectives
 
 
+_SCOPES = ("all", "webhooks")
+
+
 def quality(objectives: Objectives) -> Section:
     """Give the section of what a run found."""
     return Section("Quality", (_coverage(objectives), *_flaky(), *_gates(), _security(), _kills()))
@@ -42,7 +45,7 @@ def _coverage(objectives: Objectives) -> Observable:
 
     def scopes(facts: Facts) -> Mapping[Any, float]:
         found: Mapping[Any, float | None] = facts.report["code_coverage"] or {}
-        return {scope: ratio for scope, ratio in found.items() if ratio is not None}
+        return {scope: found[scope] for scope in _SCOPES if found.get(scope) is not None}
 
     return Observable(
         "coverage",

@@ -61,7 +61,7 @@ class Clockwork:
         self._wall_s = time.monotonic()
         looked = self.reconciled()
         self.session.ok("advance_time", to=self._begins_s + 1)
-        if can_settle and self.snapshots:
+        if self.snapshots:
             # The reconciler looks for events itself, and should not race those that are to come.
             await_that(lambda: self.reconciled() > looked, "the reconciler did not look around")
         if not self.provider.advance(max(self._begins_s + 1, self.provider.now()), _SETTLE_S):

@@ -106,7 +106,7 @@ def judge_alert(dashboard: str, alert: Alert, bounds: Bounds, when: When, ask: A
 
 def filled(expr: str, moment: Moment) -> str:
     """Put values in for Grafana's variables: everything is chosen."""
-    windows = {"__range": f"{moment.range_s:g}s", "__rate_interval": f"{moment.rate_s:g}s"}
+    windows = {"__range": f"{moment.range_s:.0f}s", "__rate_interval": f"{moment.rate_s:.0f}s"}
     return fill(expr, windows)
 
 

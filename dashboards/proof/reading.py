@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from dashboards.facts import Fact, Facts
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _BEFORE_MARK_S = 60
 _CONNECT_S = 10
 _ROUNDED_S = 0.000_06
+_AT_ONCE_S = 0.25
+_DOUBTFUL = "doubtful"
 _SERVER_ERROR = 500
 _CREATED, _REFUSED, _UNAVAILABLE = 201, 400, 503
 _FINDINGS = "SELECT subject, first_seen_at FROM reconciler_findings WHERE kind = 'double_charge'"
@@ -47,7 +50,8 @@ class Bounds:
 def read_facts(seen: Seen) -> Bounds:
     """Read everything. Raises `StackError` where the ledger cannot be read."""
     told = [*_ledger(seen.database_url), *_told_by_others(seen)]
-    return Bounds(Facts(_with(told, "least_s")), Facts(_with(told, "most_s")))
+    sure = [fact for fact in told if not fact.fields.get(_DOUBTFUL)]
+    return Bounds(Facts(_with(sure, "least_s")), Facts(_with(told, "most_s")))
 
 
 def _with(told: Iterable[Fact], which: str) -> tuple[Fact, ...]:
@@ -82,6 +86,13 @@ class _Moments:
             if wall_s <= snapshot.wall_s:
                 return float(snapshot.mark_s - _BEFORE_MARK_S)
         return None
+
+    def near(self, wall_s: float) -> tuple[float, ...]:
+        """Give both moments that wall time can belong to, where it is that of a snapshot."""
+        for before, after in pairwise(self._snapshots):
+            if abs(wall_s - before.wall_s) < _AT_ONCE_S:
+                return tuple(float(s.mark_s - _BEFORE_MARK_S) for s in (before, after))
+        return ()
 
     def fact(self, event: str, wall_s: float, **fields: Any) -> Iterator[Fact]:
         """Give a fact, if it is in time for a snapshot."""
@@ -153,14 +164,23 @@ def _requests(seen: Seen, moments: _Moments) -> Iterator[Fact]:
             continue
         if line["route"] == "/api/webhooks/stripe" and webhooks and _is_ours(line, seen):
             continue
-        took_s = line["duration_ms"] / 1000
-        yield from moments.fact(
-            *("request_served", line["wall_s"]),
-            operation=_OTHERS[line["route"]],
-            status_class=f"{(line['status'] or _SERVER_ERROR) // 100}xx",
-            least_s=max(0.0, took_s - _ROUNDED_S),
-            most_s=took_s + _ROUNDED_S,
-        )
+        yield from _of_line(line, moments)
+
+
+def _of_line(line: Mapping[str, Any], moments: _Moments) -> Iterator[Fact]:
+    """Give a request of the log; one beside a snapshot may have been seen by it, or not."""
+    took_s = line["duration_ms"] / 1000
+    told: dict[str, Any] = {
+        "operation": _OTHERS[line["route"]],
+        "status_class": f"{(line['status'] or _SERVER_ERROR) // 100}xx",
+        "least_s": max(0.0, took_s - _ROUNDED_S),
+        "most_s": took_s + _ROUNDED_S,
+    }
+    if near := moments.near(line["wall_s"]):
+        for at_s in near:
+            yield Fact("request_served", at_s, {**told, _DOUBTFUL: True})
+        return
+    yield from moments.fact("request_served", line["wall_s"], **told)
 
 
 def _is_ours(line: Mapping[str, Any], seen: Seen) -> bool:

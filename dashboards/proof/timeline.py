@@ -35,10 +35,20 @@ def moments_of(snapshots: Sequence[Snapshot]) -> list[int]:
     return sorted(each for each in found if each >= marks[0])
 
 
-def open_metrics(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+def parts_of(snapshots: Sequence[Snapshot]) -> Iterator[Iterator[str]]:
+    """Give the pages of the month before and of the last days.
+
+    promtool reads a page once for each two hours that it spans, so a long one should be thin.
+    """
+    times = moments_of(snapshots)
+    border_s = times[-1] - _PICTURED_S
+    yield open_metrics(snapshots, [at for at in times if at < border_s])
+    yield open_metrics(snapshots, [at for at in times if at >= border_s])
+
+
+def open_metrics(snapshots: Sequence[Snapshot], times: Sequence[int]) -> Iterator[str]:
     """Give the lines of an OpenMetrics page in which each family has all its samples."""
     pages = [_samples(each.page) for each in snapshots]
-    times = moments_of(snapshots)
     current = [max(n for n, s in enumerate(snapshots) if s.mark_s <= at) for at in times]
     shown: dict[str, list[str]] = {}
     for at, number in zip(times, current, strict=True):

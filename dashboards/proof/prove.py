@@ -1,0 +1,266 @@
+"""Proves every panel and alert: plays the scenario, asks Prometheus, compares with the truth."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dashboards.facts import DAY_S, Moment
+from dashboards.observables import plans
+from dashboards.proof.clockwork import BEFORE_MARK_S
+from dashboards.proof.judging import Shown, When, judge_alert, judge_query
+from dashboards.proof.pipeline import pushed
+from dashboards.proof.prometheus import Prometheus, backfill, need, prometheus
+from dashboards.proof.reading import Bounds, read_facts
+from dashboards.proof.timeline import JOB, parts_of
+from dashboards.proof.world import Wanted, World, play, world
+from harness.errors import StackError, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dashboards.facts import Facts
+    from dashboards.objectives import Objectives
+    from dashboards.observables.model import DashboardPlan, Observable, Query
+    from dashboards.proof.clockwork import Snapshot
+    from dashboards.proof.world import Seen
+
+RATE_S = 1200
+_PUSHED = ("ci", "load")
+LIVE = "as it was scraped"
+PUSHED = "as it was pushed"
+STRETCHED_SHARE = 0.05
+"""What Prometheus may stretch a live window by, and scrapes may miss of their own requests."""
+_FIXED = re.compile(r"\[\d+[smhd]\]|job:")
+_SCRAPED_S = 20.0
+_PICTURED_S = 2 * DAY_S
+_PICTURE_STEP_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a panel's query went over the last days, for its picture."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """All that was shown and whether it was true; times in seconds."""
+
+    seed: int
+    began_s: float
+    took_s: float
+    shown: tuple[Shown, ...]
+    courses: dict[str, tuple[Course, ...]] = field(default_factory=dict)
+
+    @property
+    def different(self) -> tuple[Shown, ...]:
+        """Give what differs."""
+        return tuple(each for each in self.shown if not each.is_equal)
+
+
+def prove(objectives: Objectives, wanted: Wanted, tell: Callable[[str], None]) -> Proof:
+    """Prove all three dashboards. Raises `StackError` where it cannot be run."""
+    began_s, began = time.time(), time.monotonic()
+    for program in ("prometheus", "promtool", "prometheus-pushgateway"):
+        need(program)
+    made = plans(objectives)
+    with tempfile.TemporaryDirectory(prefix="proof-") as name:
+        folder = Path(name)
+        seen, shown = _live(folder, wanted, made, tell)
+        tell("virtual time goes into Prometheus")
+        with virtual(folder, seen.snapshots) as there:
+            bounds = read_facts(seen)
+            shown += judge_moments(made[0], bounds, seen.snapshots, there)
+            courses = _courses(made[0], seen.snapshots, there)
+    return Proof(wanted.seed, began_s, time.monotonic() - began, tuple(shown), courses)
+
+
+def prove_virtual(
+    objectives: Objectives, wanted: Wanted, tell: Callable[[str], None]
+) -> list[Shown]:
+    """Prove the billing dashboard in virtual time alone: the quick half. Raises `StackError`."""
+    with tempfile.TemporaryDirectory(prefix="proof-") as name:
+        folder = Path(name)
+        with _understood(), world(wanted, folder) as there:
+            play(there, tell)
+            seen = there.seen()
+        with virtual(folder, seen.snapshots) as prom:
+            return judge_moments(plans(objectives)[0], read_facts(seen), seen.snapshots, prom)
+
+
+@contextlib.contextmanager
+def virtual(folder: Path, snapshots: Sequence[Snapshot]) -> Iterator[Prometheus]:
+    """Start a Prometheus that holds the snapshots as a stretch of virtual time."""
+    for number, part in enumerate(parts_of(snapshots)):
+        page = folder / f"virtual-{number}.om"
+        with page.open("w", encoding="utf-8") as file:
+            file.writelines(part)
+        backfill(page, folder / "virtual")
+    with prometheus(folder, "virtual") as there:
+        yield there
+
+
+def judge_moments(
+    plan: DashboardPlan, bounds: Bounds, snapshots: Sequence[Snapshot], there: Prometheus
+) -> list[Shown]:
+    """Ask every query and alert at every mark but the first, before which there is nothing."""
+    found: list[Shown] = []
+    for snapshot in snapshots[1:]:
+        when = when_of(snapshot)
+        for each in plan.observables:
+            found += (_ask(there, plan.name, each, q, bounds, when) for q in each.queries)
+        for alert in plan.alerts:
+            found.append(_alert(there, plan.name, alert, bounds, when))
+    return found
+
+
+def when_of(snapshot: Snapshot) -> When:
+    """Give the moment of a snapshot; a truth is as old as the snapshot is."""
+    moment = Moment(snapshot.mark_s - BEFORE_MARK_S, DAY_S, RATE_S)
+    return When(snapshot.name, moment, snapshot.mark_s)
+
+
+def _ask(  # noqa: PLR0913, PLR0917 - what a comparison is made of
+    there: Prometheus, name: str, each: Observable, query: Query, bounds: Bounds, when: When
+) -> Shown:
+    return judge_query(name, each, query, bounds, when, lambda e: there.ask(e, when.asked_s))
+
+
+def _alert(there: Prometheus, name: str, alert: Any, bounds: Bounds, when: When) -> Shown:
+    return judge_alert(name, alert, bounds, when, lambda e: there.ask(e, when.asked_s))
+
+
+def _live(
+    folder: Path, wanted: Wanted, made: Sequence[DashboardPlan], tell: Callable[[str], None]
+) -> tuple[Seen, list[Shown]]:
+    """Play the scenario while a Prometheus scrapes it, and judge what it then shows."""
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(_understood())
+        tell("the stack starts")
+        there = undo.enter_context(world(wanted, folder))
+        tell("a pipeline is merged and pushed")
+        gateway, facts = undo.enter_context(pushed(folder))
+        scrapes = _scrapes(folder, there, gateway)
+        watching = undo.enter_context(prometheus(folder, "live", scrapes))
+        _scraped_since(watching, 0.0)
+        play(there, tell)
+        seen = there.seen()
+        tell("Prometheus is asked")
+        at_s = _scraped_since(watching, time.time())
+        shown = _judge_live(made[0], read_facts(seen), seen.snapshots, watching, at_s)
+        for plan in (each for each in made if each.name in _PUSHED):
+            shown += _judge_pushed(plan, facts, watching, at_s)
+    return seen, shown
+
+
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    try:
+        yield
+    except (Unknown, AssertionError) as error:
+        raise StackError(
+            f"the scenario did not come about, so nothing is proven: {error}",
+            hint="Run it again on its own; if it comes again, `billing-harness run --suite e2e`.",
+        ) from None
+
+
+def _scrapes(folder: Path, there: World, gateway: str) -> list[dict[str, Any]]:
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text(there.stack.addresses.metrics_token, encoding="utf-8")
+    service = there.stack.addresses.billing_url.removeprefix("http://")
+    return [
+        {
+            "job_name": JOB,
+            "authorization": {"credentials_file": str(token)},
+            "static_configs": [{"targets": [service]}],
+        },
+        {
+            "job_name": "pushgateway",
+            "honor_labels": True,
+            "static_configs": [{"targets": [gateway.removeprefix("http://")]}],
+        },
+    ]
+
+
+def _scraped_since(there: Prometheus, since_s: float) -> float:
+    """Wait for a scrape of both that began after a moment; give when the service's was.
+
+    At the very moment of a scrape no window is stretched at its end.
+    """
+    ends_at = time.monotonic() + _SCRAPED_S
+    while time.monotonic() < ends_at:
+        now_s = time.time()
+        found = [
+            there.ask(f"timestamp({metric})", now_s).values
+            for metric in ("billing_database_up", "ci_run_success")
+        ]
+        if all(found) and min(min(each.values()) for each in found) > since_s:
+            return max(found[0].values())
+        time.sleep(0.1)  # between two looks, bounded by the deadline
+    raise StackError(
+        f"Prometheus scraped nothing for {_SCRAPED_S:g} s",
+        hint="Is the machine overrun? Run the proof again on its own.",
+    )
+
+
+def _judge_live(
+    plan: DashboardPlan,
+    bounds: Bounds,
+    snapshots: Sequence[Snapshot],
+    there: Prometheus,
+    at_s: float,
+) -> list[Shown]:
+    """Ask for the whole run, whose virtual length every window has.
+
+    A query whose own window is shorter cannot be asked so: virtual time shows it.
+    """
+    length_s = snapshots[-1].mark_s - snapshots[0].begins_s + DAY_S
+    moment = Moment(snapshots[-1].mark_s, length_s, length_s)
+    when = When(LIVE, moment, at_s, STRETCHED_SHARE)
+    found = [
+        _ask(there, plan.name, each, query, bounds, when)
+        for each in plan.observables
+        for query in each.queries
+        if not _FIXED.search(query.expr)
+    ]
+    alerts = (alert for alert in plan.alerts if not _FIXED.search(alert.expr))
+    return found + [_alert(there, plan.name, alert, bounds, when) for alert in alerts]
+
+
+def _judge_pushed(plan: DashboardPlan, facts: Facts, there: Prometheus, at_s: float) -> list[Shown]:
+    when = When(PUSHED, Moment(at_s), at_s)
+    bounds = Bounds(facts, facts)
+    found = [
+        _ask(there, plan.name, each, query, bounds, when)
+        for each in plan.observables
+        for query in each.queries
+    ]
+    return found + [_alert(there, plan.name, alert, bounds, when) for alert in plan.alerts]
+
+
+def _courses(
+    plan: DashboardPlan, snapshots: Sequence[Snapshot], there: Prometheus
+) -> dict[str, tuple[Course, ...]]:
+    from dashboards.proof.judging import filled
+
+    ends_s = snapshots[-1].mark_s // 3600 * 3600
+    moment = Moment(ends_s, DAY_S, RATE_S)
+    return {
+        each.key: tuple(
+            Course(name or query.legend, tuple(points))
+            for query in each.queries
+            for name, points in there.course(
+                filled(query.expr, moment), ends_s - _PICTURED_S, ends_s, _PICTURE_STEP_S
+            )
+        )
+        for each in plan.observables
+    }
