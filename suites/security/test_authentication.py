@@ -134,6 +134,7 @@ def _without_ids(reply: Reply) -> object:
     return body
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-331", "CWE-330", "ASVS 5.0 V11.5.1")
 def test_no_key_can_be_guessed(billing: Session) -> None:
     """Keys are long enough, of letters enough, and have little but their beginning in common."""

@@ -72,6 +72,7 @@ def _reply(billing: Session) -> Reply:
     return reply if isinstance(reply, Reply) else Reply(0)
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("BH-6", "API1:2023", "CWE-639", "ASVS 5.0 V8.2.2")
 def test_nothing_of_another_tenant_is_shown(billing: Session) -> None:
     """Whoever asks for another tenant's things with a key of his own is refused, and shown none."""
@@ -115,6 +116,7 @@ def _aims(
     return [victim.ids, {**victim.ids, "customer": attacker.id}]
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("BH-6", "API1:2023", "CWE-204", "CWE-639")
 def test_another_tenants_id_is_answered_like_no_id(billing: Session) -> None:
     """Nobody learns from an answer whether an id is another tenant's or no one's at all."""

@@ -80,6 +80,7 @@ def test_nothing_of_the_inside_is_open_to_strangers(billing: Session, kind: str)
         )
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-200", "ASVS 5.0 V13.4.6")
 def test_no_answer_tells_the_version_of_a_program(billing: Session) -> None:
     """No header names a program with its version, for which attacks can be looked up."""
@@ -260,6 +261,7 @@ def test_slow_senders_keep_nobody_waiting(
             wire.close()
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-436", "CWE-20", "ASVS 5.0 V4.1.1", "ASVS 5.0 V2.2.1")
 def test_every_answer_says_of_what_kind_it_is(billing: Session) -> None:
     """An answer with a body says its type, and is of it."""

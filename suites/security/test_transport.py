@@ -70,6 +70,7 @@ def _replies(billing: Session) -> list[tuple[str, Reply]]:
     return found
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-319", "ASVS 5.0 V12.2.1", "PCI DSS 4.2.1")
 def test_what_leaves_the_machine_is_encrypted(profile: Profile) -> None:
     """The target is spoken to over TLS, unless it is on this very machine."""
@@ -95,6 +96,7 @@ def secure(profile: Profile) -> tuple[str, int]:
     return parts.hostname or "", parts.port or 443
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-326", "CWE-327", "ASVS 5.0 V12.1.1")
 def test_only_versions_of_tls_that_are_good_are_spoken(secure: tuple[str, int]) -> None:
     """TLS 1.2 or 1.3 is spoken, and neither 1.0 nor 1.1."""
@@ -103,6 +105,7 @@ def test_only_versions_of_tls_that_are_good_are_spoken(secure: tuple[str, int]) 
     assert any(speaks(*secure, v) for v in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-295", "ASVS 5.0 V12.2.2")
 def test_the_certificate_is_one_to_trust(secure: tuple[str, int]) -> None:
     """The certificate is for this host, still good, and signed by whom clients trust."""
@@ -110,6 +113,7 @@ def test_the_certificate_is_one_to_trust(secure: tuple[str, int]) -> None:
     assert error is None, f"clients cannot tell the target from somebody else: {error}"
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-693", "ASVS 5.0 V3.4.4", "API8:2023")
 def test_no_answer_is_for_browsers_to_guess_at(billing: Session) -> None:
     """Every answer says `nosniff`, so that no browser takes data for a script."""
@@ -118,6 +122,7 @@ def test_no_answer_is_for_browsers_to_guess_at(billing: Session) -> None:
         assert told == "nosniff", f"browsers guess at {what}: X-Content-Type-Options is {told!r}"
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-1021", "ASVS 5.0 V3.4.6")
 def test_no_answer_can_be_framed(billing: Session) -> None:
     """Every answer forbids foreign pages to frame it."""
@@ -130,6 +135,7 @@ def test_no_answer_can_be_framed(billing: Session) -> None:
         }, f"foreign pages can frame {what}, and have it clicked on"
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-525", "CWE-524", "ASVS 5.0 V14.3.2", "RFC 9111")
 def test_nothing_personal_is_kept_on_the_way(billing: Session) -> None:
     """What a customer reads says `no-store` or at least `private`: no cache hands it to others."""
@@ -145,6 +151,7 @@ def test_nothing_personal_is_kept_on_the_way(billing: Session) -> None:
                 )
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-1428", "ASVS 5.0 V3.4.1", "RFC 6797")
 def test_browsers_are_told_to_insist_on_tls(billing: Session, secure: tuple[str, int]) -> None:
     """Over TLS every answer asks for TLS for a year at least."""
@@ -155,6 +162,7 @@ def test_browsers_are_told_to_insist_on_tls(billing: Session, secure: tuple[str,
         assert lasts_s >= YEAR_S, f"{what} lets browsers go on without TLS"
 
 
+@pytest.mark.smoke
 @pytest.mark.requirement("CWE-942", "CWE-346", "ASVS 5.0 V3.4.2", "API8:2023")
 def test_no_foreign_page_may_read_with_somebodys_rights(billing: Session) -> None:
     """A page of another origin is not let in: its origin is not repeated, nor any with rights."""
