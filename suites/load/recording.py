@@ -121,10 +121,10 @@ class Recorder:
         if self._trace:
             self._trace.flush()
         books = self._counts() | {"moments": moments}
-        for name, track in [("arrivals", self.arrivals), ("lateness", self.lateness)]:
-            breathe()
-            books[name] = track.encode()
-        books["lag"] = self.lag.encode()
+        breathe()
+        books["arrivals"] = self.arrivals.encode()
+        breathe()
+        books["lateness"], books["lag"] = self.lateness.encode(), self.lag.encode()
         books["kinds"] = {}
         for name, track in list(self.kinds.items()):
             breathe()
