@@ -19,12 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-app.command(epilog="Exit status: 0 done; 1 something is wrong, all is as it was; 2 not able to.")(
-    push
-)
-app.command(epilog="Exit status: 0 all is seen; 1 something is wrong; 2 not able to, or not all.")(
-    validate
-)
 Thresholds = Annotated[
     list[str] | None,
     typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),
@@ -151,3 +145,11 @@ def _tell(found: list[Finding], skipped: list[Skipped], *, as_json: bool) -> Non
     for skip in skipped:
         typer.echo(f"skipped {skip.check}: {skip.reason}")
     typer.echo(f"{len(found)} found, {len(skipped)} checks skipped")
+
+
+app.command(epilog="Exit status: 0 done; 1 something is wrong, all is as it was; 2 not able to.")(
+    push
+)
+app.command(epilog="Exit status: 0 all is seen; 1 something is wrong; 2 not able to, or not all.")(
+    validate
+)

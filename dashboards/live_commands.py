@@ -125,7 +125,14 @@ def validate(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     datasource: Source = "prometheus",
     source: From = None,
     wait_s: Annotated[
-        float, typer.Option("--wait", help="How long an event may take to be seen.", metavar="S")
+        float,
+        typer.Option(
+            "--wait",
+            help="How long an event may take to be seen, in seconds.",
+            metavar="S",
+            min=0.0,
+            max=600.0,
+        ),
     ] = 30.0,
     as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:

@@ -73,11 +73,7 @@ def up(
         posted(stack.addresses),
         observers(names, stack.addresses) as seen,
     ):
-        if as_json:
-            urls = {f"{name}_url": url for name, url in seen.urls.items()}
-            typer.echo(json.dumps({**json.loads(stack.addresses.to_json()), **urls}))
-        else:
-            _show(stack, seen, chosen)
+        _tell(stack, seen, chosen, as_json=as_json)
         try:
             _watch(stack, seen)
         except KeyboardInterrupt:
@@ -89,6 +85,14 @@ def _refuse_production(database: str) -> None:
     """Refuse a database of production, which would be migrated and written to."""
     url = database if "://" in database else None
     refuse_production(Aimed(database_url=url), os.environ, ask=True)
+
+
+def _tell(stack: Stack, seen: Observers, seed: int, *, as_json: bool) -> None:
+    if as_json:
+        urls = {f"{name}_url": url for name, url in seen.urls.items()}
+        typer.echo(json.dumps({**json.loads(stack.addresses.to_json()), **urls}))
+    else:
+        _show(stack, seen, seed)
 
 
 def _show(stack: Stack, seen: Observers, seed: int) -> None:
