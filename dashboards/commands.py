@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.live_commands import push, validate
+from dashboards.proof.command import prove
 
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped
@@ -147,6 +148,9 @@ def _tell(found: list[Finding], skipped: list[Skipped], *, as_json: bool) -> Non
     typer.echo(f"{len(found)} found, {len(skipped)} checks skipped")
 
 
+app.command(epilog="Exit status: 0 all equal; 1 a panel or alert differs; 2 not able to run.")(
+    prove
+)
 app.command(epilog="Exit status: 0 done; 1 something is wrong, all is as it was; 2 not able to.")(
     push
 )
