@@ -78,6 +78,7 @@ class Conductor:
                 "secrets": dict(self._secrets),
                 "index": known.index,
                 "count": len(ids),
+                "scheduled": self._scheduled,
             }
             self._send("load_plan", told, worker)
 

@@ -33,7 +33,8 @@ _US = 1_000_000
 class Crew:
     """A worker that has been told its plan. `index` is its place among `count` workers.
 
-    `environment` is where the profile's variables are looked up.
+    `scheduled` is the whole schedule's count, None in the closed model. `environment` is where the
+    profile's variables are looked up.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Crew:
         plan: Plan,
         index: int,
         count: int,
+        scheduled: int | None,
+        *,
         secrets: Mapping[str, str],
         environment: Mapping[str, str],
     ) -> None:
@@ -50,9 +53,8 @@ class Crew:
         self._scenario = find_scenario(plan.scenario)
         redactor = Redactor(frozenset(secrets.values()))
         target, self._base_url = _target(plan, environment, redactor)
-        mine = share(offsets(plan.stages, poisson_seed=plan.poisson_seed), index, count)
-        scheduled = None if plan.model == "closed" else sum(1 for _ in mine)
-        self.recorder = Recorder(scheduled, 0.0, plan.interval_s, self._file("trace", "csv"))
+        mine = None if scheduled is None else len(range(index, scheduled, count))
+        self.recorder = Recorder(mine, 0.0, plan.interval_s, self._file("trace", "csv"))
         facts = {"seed": plan.seed, "run_id": plan.run_id, "scenario": plan.scenario}
         history = History(
             self._file("history-load", "jsonl") if target else None,

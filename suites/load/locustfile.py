@@ -186,7 +186,8 @@ class Serving:
         data = msg.data
         try:
             plan = _at_home(Plan.from_data(data["plan"]))
-            HERE.crew = Crew(plan, data["index"], data["count"], data["secrets"], os.environ)
+            share = (data["index"], data["count"], data["scheduled"])
+            HERE.crew = Crew(plan, *share, secrets=data["secrets"], environment=os.environ)
         except Exception as error:  # noqa: BLE001 - the leader must hear of it, whatever it is
             _log.exception("this worker cannot get ready")
             reason = f"{type(error).__name__}: {error}"

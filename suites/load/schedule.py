@@ -101,9 +101,14 @@ def share(arrivals: Iterable[float], worker: int, workers: int) -> Iterator[tupl
     return itertools.islice(enumerate(arrivals), worker, None, workers)
 
 
-def count(stages: Iterable[Stage], *, poisson_seed: int | None = None) -> int:
-    """Count a schedule's arrivals."""
-    return sum(1 for _ in offsets(stages, poisson_seed=poisson_seed))
+def count(stages: Sequence[Stage], *, poisson_seed: int | None = None) -> int:
+    """Count a schedule's arrivals; those drawn by chance have to be drawn for it."""
+    if poisson_seed is not None:
+        return sum(1 for _ in offsets(stages, poisson_seed=poisson_seed))
+    area = 0.0
+    for stage in stages:  # in the order in which `offsets` adds them up
+        area += stage.area
+    return sum(stage.burst for stage in stages) + max(0, math.ceil(area - _EPSILON))
 
 
 def duration_s(stages: Iterable[Stage]) -> float:

@@ -48,7 +48,7 @@ def test_evenly_spaced_arrivals_are_as_many_as_the_area_under_the_rate(stages: l
     """Beside the bursts, there are as many arrivals as the rates add up to."""
     area = math.fsum(stage.area for stage in stages)
     bursts = sum(stage.burst for stage in stages)
-    assert count(stages) == bursts + math.ceil(round(area, 6))
+    assert len(list(offsets(stages))) == count(stages) == bursts + math.ceil(round(area, 6))
 
 
 def test_the_webhook_schedule_has_the_arrivals_that_one_counts_by_hand() -> None:
