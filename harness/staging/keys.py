@@ -31,7 +31,7 @@ def create_keys(footing: Footing, states: Sequence[str]) -> list[MadeKey]:
     Raises `StagingError` where one cannot be made, and `NotMapped` where the target makes none.
     """
     made: list[MadeKey] = []
-    with footing.record.alone("keys create"):
+    with footing.record.alone():
         for entry in _chosen(footing, states):
             outcome = footing.session.perform("create_key", customer=_owner(entry))
             if outcome.kind != "ok":
@@ -52,7 +52,7 @@ def revoke_keys(footing: Footing) -> int:
     Raises `StagingError` where one cannot be revoked; those before it are.
     """
     count = 0
-    with footing.record.alone("keys revoke"):
+    with footing.record.alone():
         for entry in footing.record.entries:
             for key in list(entry.extra_keys):
                 outcome = footing.session.perform("revoke_key", customer=_owner(entry), key=key)

@@ -81,8 +81,11 @@ class Record:
             raise _unusable(self.path, error) from None
 
     @contextlib.contextmanager
-    def alone(self, command: str) -> Iterator[None]:
-        """Hold it for one command at a time; one that does not come to its end stays noted."""
+    def alone(self, command: str | None = None) -> Iterator[None]:
+        """Hold it for one command at a time; a `command` that does not come to its end stays noted.
+
+        What is noted of an earlier one goes with the next that comes to its end.
+        """
         lock = self.path.with_suffix(".lock")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -98,11 +101,12 @@ class Record:
                     hint="Wait until it has ended, and run this again.",
                 ) from None
             fresh = read_record(self.path)
-            self.entries, self.under_way = fresh.entries, command
+            self.entries, self.under_way = fresh.entries, command or fresh.under_way
             self.save()
             yield
-            self.under_way = None
-            self.save()
+            if command is not None:
+                self.under_way = None
+                self.save()
 
 
 def read_record(path: Path) -> Record:

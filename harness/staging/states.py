@@ -299,7 +299,12 @@ class Ten:
         reached = Reached(state, _customer(known), known.subscription)
         try:
             wrong = differences(reached, self.footing.session, deadline_s=deadline_s)
-        except (AssertionError, Unknown, NotMapped) as error:
+        except AssertionError as error:
+            # A refusal is an answer, such as that there is no subscription; being turned away none.
+            turned_away = self._status() in _WRONG_KEY
+            standing: Standing = "unknown" if turned_away else "differs"
+            return Seen(state.key, standing, email, found, (str(error),))
+        except (Unknown, NotMapped) as error:
             return Seen(state.key, "unknown", email, found, (str(error),))
         return Seen(state.key, "differs" if wrong else "as due", email, found, tuple(wrong))
 
