@@ -78,7 +78,7 @@ def prove(objectives: Objectives, wanted: Wanted, tell: Callable[[str], None]) -
         tell("virtual time goes into Prometheus")
         with virtual(folder, seen.snapshots) as there:
             bounds = read_facts(seen)
-            shown += judge_moments(made[0], bounds, seen.snapshots, there)
+            shown = judge_moments(made[0], bounds, seen.snapshots, there) + shown
             courses = _courses(made[0], seen.snapshots, there)
     return Proof(wanted.seed, began_s, time.monotonic() - began, tuple(shown), courses)
 

@@ -1,0 +1,94 @@
+"""Writes what became of the mutants as a page for people, from facts that are kept beside it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.dashboards.mutation.running import Result
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "DASHBOARDS_PROOF.md"
+FACTS = Path(__file__).with_name("results.json")
+KINDS = {
+    "chosen code": "Metrics code, chosen",
+    "drawn code": "Metrics code, drawn",
+    "chosen query": "Queries and alerts, chosen",
+    "drawn query": "Queries, drawn",
+    "defect": "Defects of the reference",
+}
+_HEAD = """# What the proof of the dashboards is worth
+
+Written by `python -m tests.dashboards.mutation` (which takes about an hour on two cores): do not
+edit. A proof that stays green over a broken panel is worth nothing, so metrics code, queries and
+alerts are broken on purpose, one at a time, and [`dashboards prove`](DASHBOARDS.md) is run on each.
+
+*Killed*: a panel or an alert differs from its oracle. *Killed by the story*: the proof's own data
+could not tell, but promtool's tests of the same queries and oracles can, on the made-up day of two
+instances. *Stopped*: the broken service did not run the scenario to its end, so that the proof
+exits with 2; not counted. *Drawn* mutations are chosen by a seed (`drawing.py`), and no person.
+"""
+
+
+def write(results: Sequence[Result]) -> None:
+    """Write facts and page."""
+    facts = [asdict(each) for each in results]
+    FACTS.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(render(json.loads(FACTS.read_text("utf-8"))), encoding="utf-8")
+
+
+def is_killed(fact: Mapping[str, Any]) -> bool:
+    """Whether something went red."""
+    return str(fact["status"]).startswith("killed")
+
+
+def counted(facts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the mutants that ran, of which the score is taken."""
+    return [each for each in facts if each["status"] != "stopped"]
+
+
+def render(facts: Sequence[Mapping[str, Any]]) -> str:
+    """Give the page."""
+    ran = counted([each for each in facts if each["kind"] != "defect"])
+    killed = sum(map(is_killed, ran))
+    score = f"**{killed} of {len(ran)} mutants killed, {killed / max(1, len(ran)):.0%}.**"
+    return "\n".join([_HEAD, score, "", *_table(facts), "", *_survivors(facts), *_found(facts)])
+
+
+def _table(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "| what was broken | mutants | killed | by the story | survived | stopped |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for kind, title in KINDS.items():
+        counts = Counter(each["status"] for each in facts if each["kind"] == kind)
+        cells = [counts[each] for each in ("killed", "killed by the story", "survived", "stopped")]
+        yield f"| {title} | {counts.total()} | {' | '.join(map(str, cells))} |"
+
+
+def _survivors(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "## Survivors, and those that stopped"
+    yield ""
+    for fact in facts:
+        if not is_killed(fact):
+            told = f": {_cell(fact['told'])}" if fact["told"] else ""
+            yield f"- {fact['status']}, {fact['kind']}: `{_cell(fact['name'])}`{told}"
+    yield ""
+
+
+def _found(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "## Killed, and what went red first"
+    for kind, title in KINDS.items():
+        yield from ("", f"### {title}", "", "| mutant | what went red |", "| --- | --- |")
+        for fact in facts:
+            if fact["kind"] == kind and is_killed(fact):
+                yield f"| `{_cell(fact['name'])}` | {_cell(fact['told'])} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(str(text).replace("|", "\\|").replace("`", "'").split())[:220]
