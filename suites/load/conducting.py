@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Send = Callable[[str, dict[str, Any], str], None]
 
 READY_S = 60.0
-SILENT_S = 5.0
+SILENT_S = 3.0
+SILENT_AT_END_S = 1.0
 SILENT_MIN = 5
 _SLACK_S = 10.0
 _HEAL_S = 2.0
@@ -139,20 +140,24 @@ class Conductor:
             return
         broken = hopeless(self.plan, self._scheduled, list(self._workers.values()))
         self._ending.aborted = broken
-        self._ending.vanished = broken is None and self._silent()
+        self._ending.vanished = broken is None and self._silent(SILENT_S)
         if broken or self._ending.vanished:
             for worker in self._workers:
                 self._send("load_end", {}, worker)
 
-    def _silent(self) -> bool:
-        """Whether arrivals have ended for some seconds, and none of them with an answer."""
+    def _silent(self, silent_s: float) -> bool:
+        """Whether arrivals have ended for so long, and none of them with an answer.
+
+        What hangs after the schedule's end does not count: the others were answered.
+        """
+        began = self._started[1] if self._started else time.monotonic()
         workers, now = list(self._workers.values()), time.monotonic()
+        due = min(now, began + self.plan.duration_s)
         answered, ended = counted(workers, "completed"), counted(workers, "ended")
         if answered > self._answered[0]:
             self._answered = (answered, ended, now)
         _, ended_then, then = self._answered
-        began = self._started[1] if self._started else now
-        return ended - ended_then >= SILENT_MIN and now - max(then, began) > SILENT_S
+        return ended - ended_then >= SILENT_MIN and due - max(then, began) > silent_s
 
     def write(self) -> None:
         """Write the result so far; a full disk is logged, and told by who reads the result."""
@@ -169,6 +174,7 @@ class Conductor:
         """Write what the run came to; it is complete if no worker still runs."""
         states = {known.state for known in self._workers.values()}
         if self._started is not None and "running" not in states and not self._interrupted:
+            self._ending.vanished |= self._silent(SILENT_AT_END_S)
             self._ending.complete = not self._ending.vanished
             self._finished = True
         self.write()

@@ -102,7 +102,9 @@ def conclude(result: Result, plan: Plan, workers: list[Worker], ending: Ending) 
     for told in result.thresholds:
         if told["expression"] == ending.aborted:
             told["passed"] = False
-        if told["passed"] is None:
+        if ending.vanished:  # what nobody answered says nothing of how fast or right answers are
+            told["passed"] = None
+        elif told["passed"] is None:
             result.unknown_reasons.append(f"nothing was measured for {told['expression']}")
     return result
 

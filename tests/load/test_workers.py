@@ -20,7 +20,7 @@ from suites.load.plan import Plan
 from suites.load.recording import Recorder
 from suites.load.result import Result
 from suites.load.schedule import Stage
-from tests.load.process import freezing_server, plan_of, run, until
+from tests.load.process import DEADLINE_S, freezing_server, plan_of, run, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,15 +186,16 @@ def test_the_run_goes_on_until_the_last_worker_is_done(tmp_path: Path) -> None:
 
 def test_a_target_that_vanishes_ends_the_run(tmp_path: Path, monkeypatch: Any) -> None:
     """Once arrivals only end without an answer, nothing more is begun: partial and unknown."""
-    monkeypatch.setattr("suites.load.conducting.SILENT_S", -1.0)
+    monkeypatch.setattr("suites.load.conducting.SILENT_S", -5.0)
     wire = Wire()
-    conductor = Conductor(_plan(str(tmp_path)), {}, machine="m", send=wire)
+    plan = _plan(str(tmp_path), thresholds=("errors.ratio<0.01",))
+    conductor = Conductor(plan, {}, machine="m", send=wire)
     conductor.assemble(["a"])
     conductor.ready("a")
     conductor.take("a", _books(100, [1.0] * 20), done=False)
     conductor.give_up_if_hopeless()
     assert "load_end" not in [kind for kind, _, _ in wire.sent]
-    lost = _books(100, [1.0] * 30)
+    lost = _books(100, [1.0] * 30, errors=10)
     lost["completed"] = 20
     conductor.take("a", lost, done=False)
     conductor.give_up_if_hopeless()
@@ -203,6 +204,7 @@ def test_a_target_that_vanishes_ends_the_run(tmp_path: Path, monkeypatch: Any) -
     conductor.finish()
     assert conductor.result is not None
     assert (conductor.result.verdict, conductor.result.partial) == ("unknown", True)
+    assert conductor.result.exit_status == 2
     assert any("stopped answering" in reason for reason in conductor.result.unknown_reasons)
 
 
@@ -264,6 +266,27 @@ def test_a_run_that_is_stopped_writes_what_it_has(tmp_path: Path) -> None:
     assert result.verdict == "unknown"
     assert result.scheduled == 1200 == result.sent + result.dropped + result.not_begun
     assert 10 < result.sent == len(server.requests)
+
+
+@pytest.mark.nightly
+def test_a_server_that_dies_ends_the_load(tmp_path: Path) -> None:
+    """A target that is gone in the middle is not shot at for a minute: partial, and unknown."""
+    with freezing_server(tmp_path, every_s=1000, freeze_s=0) as server:
+        load = launch(plan_of(tmp_path, server.url, Stage(60, 20), thresholds=("errors.ratio<1",)))
+        try:
+            until(load, lambda result: result.sent > 20)
+        except BaseException:
+            load.kill()
+            raise
+    try:
+        assert load.wait(DEADLINE_S)
+        result = load.finish()
+    finally:
+        load.kill()
+    assert (result.verdict, result.partial, result.exit_status) == ("unknown", True, 2)
+    assert result.completed == len(server.requests)
+    assert result.not_begun > 0
+    assert result.scheduled == 1200 == result.sent + result.dropped + result.not_begun
 
 
 @pytest.mark.nightly
