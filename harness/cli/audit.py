@@ -85,25 +85,48 @@ def audit(
     Try it: `billing-harness audit --target production.toml --since 7d`
     """
     asked = _Asked(target, since, until, settle, by, deadline)
-    try:
-        for file in (json_file, metrics):
-            if file is not None:
-                prepare_file(file)
-        with _status() as tell:
-            audited = _audited(asked, tell)
-    except HarnessError as error:
-        if json_file is not None:
-            with contextlib.suppress(HarnessError):
-                write_whole(json_file, json.dumps(refusal_data(error), indent=2) + "\n")
-        raise
+    told = _Told(json_file, metrics, push=push)
+    with told.prepared(), _status() as tell:
+        audited = _audited(asked, tell)
     _show(audited)
-    if json_file is not None:
-        write_whole(json_file, json.dumps(audited.to_json(), indent=2) + "\n")
-    if metrics is not None:
-        _write(audited, metrics)
-    if push:
-        _push(audited)
+    told.tell(audited)
     return audited.exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Where the result goes beside the terminal."""
+
+    json_file: Path | None
+    metrics: Path | None
+    push: bool
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Find a mistake about where to tell before the long work; tell machines of any inside."""
+        try:
+            for file in (self.json_file, self.metrics):
+                if file is not None:
+                    prepare_file(file)
+            if self.push:
+                from harness.pushing import gateway_of
+
+                gateway_of(os.environ)
+            yield
+        except HarnessError as error:
+            if self.json_file is not None:
+                with contextlib.suppress(HarnessError):
+                    write_whole(self.json_file, json.dumps(refusal_data(error), indent=2) + "\n")
+            raise
+
+    def tell(self, audited: Audited) -> None:
+        """Tell everybody."""
+        if self.json_file is not None:
+            write_whole(self.json_file, json.dumps(audited.to_json(), indent=2) + "\n")
+        if self.metrics is not None:
+            _write(audited, self.metrics)
+        if self.push:
+            _push(audited)
 
 
 @contextlib.contextmanager
