@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from harness.audit.asking import moment, window_of
 from harness.audit.auditing import audit
@@ -22,6 +23,7 @@ from harness.audit.tables import Queries
 from harness.audit.telling import registry_of, succeeded_before
 from harness.audit.waiting import Reading
 from harness.checks.evidence import Payment
+from harness.cli import build_app
 from harness.errors import SettingsError
 from harness.provider import Movement
 from harness.target.profile import Catalog, Plan
@@ -261,10 +263,6 @@ def test_wrong_credentials_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
 ) -> None:
     """A key that is missing, can write or is none is refused before anything is sent."""
-    from typer.testing import CliRunner
-
-    from harness.cli import build_app
-
     profile = tmp_path / "p.toml"
     profile.write_text(
         '[target]\nname = "p"\nbase_url = "http://127.0.0.1:1"\nenvironment = "production"\n'
@@ -281,3 +279,18 @@ def test_wrong_credentials_are_told(
     assert said in ended.output
     assert json.loads(file.read_text("utf-8"))["verdict"] == "unknown"
     assert not key or key not in ended.output
+
+
+def test_where_it_cannot_be_told_is_found_before_the_long_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway without an address is refused before anything is read, and no verdict is lost."""
+    monkeypatch.delenv("PUSHGATEWAY_URL", raising=False)
+    ended = CliRunner().invoke(build_app(), ["audit", "--target", "nowhere", "--push"])
+    assert ended.exit_code == 2
+    assert "PUSHGATEWAY_URL is no address" in ended.output
+    ended = CliRunner().invoke(
+        build_app(), ["audit", "--target", "nowhere", "--json", f"{tmp_path}"]
+    )
+    assert ended.exit_code == 2
+    assert "there is no target 'nowhere'" in ended.output
