@@ -197,7 +197,9 @@ def _checked(verdict: CheckVerdict) -> dict[str, Any]:
 
 
 def _findings(verdicts: Sequence[CheckVerdict]) -> list[dict[str, Any]]:
-    return [_told(v.check, finding) for v in verdicts for finding in v.findings]
+    """Give every finding, those of money that moved before those of units."""
+    told = [_told(v.check, finding) for v in verdicts for finding in v.findings]
+    return sorted(told, key=lambda finding: finding["provider_id"] is None)
 
 
 def _told(check: str, finding: Finding) -> dict[str, Any]:

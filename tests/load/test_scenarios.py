@@ -29,8 +29,10 @@ from suites.load.scenarios.rate_limit import RateLimit
 from suites.load.scenarios.soak import Soak, quarters
 from suites.load.scenarios.usage import Usage
 from suites.load.schedule import count, duration_s
+from suites.load.wish import SECRET_VARIABLE
 from tests.cli.command import PROGRAM, Command
 from tests.load.making import staging_profile
+from tests.load.process import freezing_server
 from tests.proxy import Manners, misbehaving
 from tests.stack.processes import eventually, marked
 
@@ -143,7 +145,6 @@ def test_a_soak_that_slows_down_is_told() -> None:
 
 def test_a_limit_that_is_not_said_cannot_be_tried() -> None:
     """Without [limits] the rate-limit scenario ends before anything is sent, with the reason."""
-
     unlimited = SimpleNamespace(profile=SimpleNamespace(limits={}))
     ground: Any = SimpleNamespace(target=unlimited)
     with pytest.raises(TargetError, match="states none"):
@@ -251,12 +252,13 @@ def test_a_slow_service_ends_with_99(command: Command) -> None:
 @pytest.mark.nightly
 def test_an_overloaded_generator_is_void(command: Command) -> None:
     """More than one core can send proves nothing about a target, and says so."""
-    flood = ("--rate", "30000", "--rate-cap", "30000", "--duration", "3", "--max-lateness", "0.5")
-    with staging(command) as own:
+    flood = ("--rate", "30000", "--rate-cap", "30000", "--duration", "3", "--connections", "50")
+    with freezing_server(command.folder, every_s=1000.0, freeze_s=0.0) as server:
+        url = f"{server.url}/hook"
         done, data = loaded(
-            *(command, "webhooks", "--target", own["target"], *flood, "--connections", "4"),
+            *(command, "webhooks", "--url", url, *flood, "--max-lateness", "0.5"),
             *("--no-thresholds", "--no-money"),
-            env=own["env"],
+            env={SECRET_VARIABLE: "whsec_of_a_test"},
         )
     assert done.status == 2, done.out
     assert data["verdict"] == "void"
@@ -287,6 +289,7 @@ def _workers(mark: str) -> list[int]:
 
 
 def _parent(pid: int) -> int:
+    """Give a process's parent (proc(5))."""
     return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
 
 
