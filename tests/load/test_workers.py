@@ -184,6 +184,27 @@ def test_the_run_goes_on_until_the_last_worker_is_done(tmp_path: Path) -> None:
     assert conductor.result.verdict == "valid"
 
 
+def test_a_hopeless_threshold_ends_the_run_with_99(tmp_path: Path) -> None:
+    """Nothing more is begun, the rest is told as not begun, and the threshold counts as missed."""
+    wire = Wire()
+    plan = _plan(str(tmp_path), thresholds=("latency_ms.p50<9",), abort_on=("latency_ms.p50<9",))
+    conductor = Conductor(plan, {}, machine="m", send=wire)
+    conductor.assemble(["a"])
+    conductor.ready("a")
+    conductor.take("a", _books(100, [5.0] * 60 + [50.0] * 20), done=False)
+    conductor.give_up_if_hopeless()
+    assert "load_end" not in [kind for kind, _, _ in wire.sent]
+    conductor.take("a", _books(100, [5.0] * 20 + [50.0] * 51), done=False)
+    conductor.give_up_if_hopeless()
+    assert "load_end" in [kind for kind, _, _ in wire.sent]
+    conductor.take("a", _books(100, [5.0] * 20 + [50.0] * 51), done=True)
+    conductor.finish()
+    result = conductor.result
+    assert result is not None
+    assert (result.aborted, result.not_begun) == ("latency_ms.p50<9", 29)
+    assert (result.verdict, result.exit_status, result.missed) == ("valid", 99, [result.aborted])
+
+
 def test_a_target_that_vanishes_ends_the_run(tmp_path: Path, monkeypatch: Any) -> None:
     """Once arrivals only end without an answer, nothing more is begun: partial and unknown."""
     monkeypatch.setattr("suites.load.conducting.SILENT_S", -5.0)
@@ -320,7 +341,7 @@ def test_locusts_page_shows_the_load(tmp_path: Path) -> None:
 def test_a_generator_that_cannot_keep_up_is_void(tmp_path: Path) -> None:
     """A scenario that needs more processor than there is makes the run void."""
     with freezing_server(tmp_path, every_s=1000, freeze_s=0) as server:
-        plan = plan_of(tmp_path, server.url, Stage(4, 200), scenario="tests.load.asking:Pondering")
+        plan = plan_of(tmp_path, server.url, Stage(2, 100), scenario="tests.load.asking:Pondering")
         result = run(plan)
     assert result.verdict == "void"
     assert result.scheduled == result.sent + result.dropped + result.not_begun
