@@ -62,7 +62,8 @@ class Conductor:
     def __init__(self, settings: RunSettings) -> None:
         self.settings = settings
         seed = new_seed() if settings.seed is None else settings.seed
-        self.plan = Plan(settings.target, seed, new_run_id(), str(settings.report))
+        report, only_reads = str(settings.report), settings.only_reads
+        self.plan = Plan(settings.target, seed, new_run_id(), report, only_reads=only_reads)
         self.aim = Aim(settings.first, settings.stop_at)
         self.interrupted = False
         self.trouble: list[str] = []
@@ -91,7 +92,8 @@ class Conductor:
             how, workers = self._how(environment), self.settings.workers
             self._stands = undo.enter_context(stands(source, self.plan, how, workers))
             self.plan, self._ground = self._stands.plans[0], self._stands.grounds[0]
-            first_customer(self._ground)
+            if not self.plan.only_reads:
+                first_customer(self._ground)
             if self.settings.seeded:
                 seeding = self._ground.session("seeding")
                 self._seeded = seed_customers(seeding)
@@ -110,7 +112,9 @@ class Conductor:
 
     def _how(self, environment: Mapping[str, str]) -> StartOptions:
         wish = self.settings
-        return StartOptions(wish.database, wish.defects, wish.target_command, environment)
+        return StartOptions(
+            wish.database, wish.defects, wish.target_command, environment, wish.production_host
+        )
 
     def _measured(self, source: TargetSource) -> contextlib.AbstractContextManager[dict[str, str]]:
         """Give the environment in which the target is measured, an empty one where it is not."""

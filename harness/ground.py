@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from harness.errors import ProductionRefused
 from harness.history import History
 from harness.judge import Judge
 from harness.naming import Names
@@ -32,6 +33,7 @@ SILENT_S = 2.0
 PROBE_S = 2.0
 CAUGHT_DEADLINE_S = 2.0
 _REFUSED_FROM = 400
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Plan:
 
     `variables` are those of a stack that the controlling process started: they hold its keys, so
     a plan is never written to disk. `attempt` sets a second try's history apart from the first's.
-    `shared` says that other processes use the same target meanwhile.
+    `shared` says that other processes use the same target meanwhile, `only_reads` that it is
+    production, to which nothing is sent that may write.
     """
 
     spec: str
@@ -50,6 +53,7 @@ class Plan:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     attempt: str = "main"
     shared: bool = False
+    only_reads: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """Give it as plain data."""
@@ -81,7 +85,10 @@ class Ground:
         for secret in secrets:
             self.redactor.add(secret)
         self.target: Target = source.build(profile)
-        self.provider: Provider | None = provider_of(profile.payment_provider)
+        # Of production nothing is judged, and its live key is none to read a journal by.
+        self.provider: Provider | None = (
+            None if plan.only_reads else provider_of(profile.payment_provider)
+        )
         self.webhook_secret = (
             environment.get(profile.webhooks.secret_env) if profile.webhooks else None
         )
@@ -154,7 +161,15 @@ class Ground:
         return Session(self.target, send, history, self.redactor, names=names, test=test)
 
     def _send(self, transport: Transport, call: Call) -> Reply | NoReply:
-        """Send a call, unless the target is silent: a run must end soon, not a timeout per call."""
+        """Send a call, unless the target is silent: a run must end soon, not a timeout per call.
+
+        Raises `ProductionRefused` for what writes where only reading was allowed.
+        """
+        if self.plan.only_reads and call.method not in _SAFE_METHODS:
+            raise ProductionRefused(
+                f"production_environment: {call.method} {call.path} was not sent: it may write",
+                hint="Only tests that read are marked as safe for production.",
+            )
         now = time.monotonic()
         if self.silent and now - self._probed_at < PROBE_S:
             return NoReply("unreachable", sent=False, detail="the target has stopped answering")

@@ -63,6 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--harness-group", action="append", default=[], help="run this group of tests")
     group.addoption("--harness-smoke", action="store_true", help="run the smoke tests only")
+    group.addoption(
+        "--harness-production", action="store_true", help="run what is safe for production only"
+    )
     group.addoption("--harness-seed", type=int, default=None, help="repeat the choices of a run")
     group.addoption("--harness-partition", default=None, help="run this share of the tests: 2/4")
     group.addoption("--harness-durations", default=None, help="the file of what tests cost")
@@ -75,6 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "requires(*operations, provider=False, webhooks=False): skip where the target lacks them",
         "group(*names): which group of its suite a test belongs to; `run --group` chooses by it",
         "smoke: part of the quick selection that is safe for a staging, `run --suite smoke`",
+        "production: sends nothing, or only reads, and makes no customer: safe for production",
         "program(name): needs a program on the PATH",
         "nightly: takes long; `make nightly` runs it",
     ):
@@ -104,10 +108,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     arrange(items, plan.seed if plan else config.getoption("--harness-seed"))
     nightly = "nightly" in config.getoption("markexpr", "")
     smoke, groups = config.getoption("--harness-smoke"), config.getoption("--harness-group")
+    production = config.getoption("--harness-production")
     out = [
         item
         for item in items
-        if not kept(item, smoke=smoke, groups=groups)
+        if not kept(item, smoke=smoke, groups=groups, production=production)
         or (item.get_closest_marker("nightly") and not nightly)
     ]
     if out:

@@ -18,24 +18,31 @@ if TYPE_CHECKING:
     from harness.settings import RunSettings
 
 SMOKE = "smoke"
+PRODUCTION = "production"
 _WORD = re.compile(r"[\w.:+\-\[\]\\/]+")  # what pytest's -k takes for a name
 _GROUP = re.compile(r"\bmark\.group\(([^)]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a run is of. `smoke` keeps the tests so marked; no `groups` and no `words` keep all."""
+    """What a run is of. `smoke` keeps the tests so marked; no `groups` and no `words` keep all.
+
+    `production` keeps those that are safe for production, which send nothing or only read.
+    """
 
     suites: tuple[str, ...]
     smoke: bool = False
     groups: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    production: bool = False
 
     def __str__(self) -> str:
         """Say it in a line."""
         parts = [", ".join(self.suites)]
         if self.smoke:
             parts.append("smoke tests only")
+        if self.production:
+            parts.append("only what is safe for production")
         if self.groups:
             parts.append(f"only the group {' and '.join(self.groups)}")
         if self.words:
@@ -47,6 +54,8 @@ class Selection:
         told = [f"--harness-group={name}" for name in self.groups]
         if self.smoke:
             told.append("--harness-smoke")
+        if self.production:
+            told.append("--harness-production")
         if self.words:
             told += ["-k", " or ".join(self.words)]
         return [*told, "--pyargs", *(f"suites.{name}" for name in self.suites)]
@@ -69,7 +78,7 @@ def selection(settings: RunSettings) -> Selection:
             hint="Say a part of a test's or a file's name to --test: test_trial, refund.",
         )
     smoke = SMOKE in settings.suites
-    return Selection(tuple(suites), smoke, settings.groups, settings.tests)
+    return Selection(tuple(suites), smoke, settings.groups, settings.tests, settings.only_reads)
 
 
 def chosen_suites(asked: tuple[str, ...]) -> list[str]:
@@ -102,8 +111,12 @@ def group_names(suites: Collection[str]) -> list[str]:
     )
 
 
-def kept(item: pytest.Item, *, smoke: bool, groups: Collection[str]) -> bool:
+def kept(
+    item: pytest.Item, *, smoke: bool, groups: Collection[str], production: bool = False
+) -> bool:
     """Whether a test is of the selection."""
+    if production and item.get_closest_marker(PRODUCTION) is None:
+        return False
     if smoke and item.get_closest_marker(SMOKE) is None:
         return False
     own = {name for marker in item.iter_markers("group") for name in marker.args}

@@ -19,6 +19,7 @@ _OPTIONS = {
     "defects": "--defect",
     "tests": "--test",
     "groups": "--group",
+    "production_host": "--i-know-this-is-production",
 }
 
 
@@ -48,7 +49,9 @@ class RunSettings(BaseSettings):
     `partition` (2/4) keeps one share of the tests, cut by the costs in the file `durations`; where
     None, the CI system's own variables decide. `rerun_failed` runs bad tests again, alone; None
     does so in a partition. `coverage` measures the reference service. `seeded` leads a customer
-    into each state of `fixtures/customers.toml` first, and compares.
+    into each state of `fixtures/customers.toml` first, and compares. `production_host` is
+    production that a person named in so many words, and never a variable: then only tests that are
+    safe for it run, and nothing is sent that writes.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -70,8 +73,14 @@ class RunSettings(BaseSettings):
     rerun_failed: bool | None = None
     coverage: bool = False
     seeded: bool = False
+    production_host: Annotated[str, Field(min_length=1)] | None = None
     report: Path = Path("reports/latest")
     json_file: Path | None = None
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is production that is run against."""
+        return self.production_host is not None
 
     @property
     def share(self) -> Partition | None:
@@ -85,7 +94,7 @@ def run_settings(**options: Any) -> RunSettings:
     """Validate a run's settings once. Raises `SettingsError` with every mistake."""
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return RunSettings(**given)
+        settings = RunSettings(**given)
     except ValidationError as error:
         lines = [
             f"  {_named(details['loc'], given)}: {details['msg'][0].lower()}{details['msg'][1:]}"
@@ -97,6 +106,25 @@ def run_settings(**options: Any) -> RunSettings:
             "\n".join([f"{count} setting{'s' if count > 1 else ''} cannot be used:", *lines]),
             hint="billing-harness run --help lists every option.",
         ) from None
+    return _checked(settings, is_named="production_host" in given)
+
+
+def _checked(settings: RunSettings, *, is_named: bool) -> RunSettings:
+    """Hold a run on production to what a person said in so many words. Raises `SettingsError`."""
+    if settings.production_host is None:
+        return settings
+    if not is_named:
+        raise SettingsError(
+            f"{PREFIX}PRODUCTION_HOST is set, and production is never run against by a variable",
+            hint="Say --i-know-this-is-production HOST, each time anew.",
+        )
+    if settings.seeded or settings.defects or settings.target_command or settings.coverage:
+        raise SettingsError(
+            "production is only read: it goes without --seeded, --defect, --coverage and"
+            " --target-command",
+            hint="Leave them out, or run against a staging.",
+        )
+    return settings
 
 
 def _named(location: tuple[int | str, ...], given: dict[str, Any]) -> str:

@@ -150,6 +150,16 @@ _Seeded = Annotated[
         "--seeded", help="First lead a customer into each state of the fixture, and compare."
     ),
 ]
+_Production = Annotated[
+    str | None,
+    typer.Option(
+        "--i-know-this-is-production",
+        help="Run against production, whose host must be named: only tests that send nothing or"
+        " only read, and make no customer.",
+        metavar="HOST",
+        show_default="production is refused",
+    ),
+]
 _Report = Annotated[
     Path | None,
     typer.Option(help="The report's folder.", metavar="DIR", show_default="reports/latest"),
@@ -177,15 +187,14 @@ def run(
     rerun_failed: _RerunFailed = None,
     coverage: _Coverage = None,
     seeded: _Seeded = None,
+    production_host: _Production = None,
     report: _Report = None,
     json_file: _JsonFile = None,
 ) -> int:
     """Run the suites against a target and give one verdict.
 
     Without a target, the reference billing service is started on this machine, with a Stripe
-    simulator beside it.
-
-    Try it: `billing-harness run`
+    simulator beside it. Try it: `billing-harness run`
 
     On your own API: `billing-harness run --target acme.toml --suite security --json out.json`
     """
@@ -207,6 +216,7 @@ def run(
         rerun_failed=rerun_failed,
         coverage=coverage,
         seeded=seeded,
+        production_host=production_host,
         report=report,
         json_file=json_file,
     )

@@ -20,7 +20,10 @@ import typer.main
 from typer.testing import CliRunner
 
 from harness.cli import build_app
+from harness.errors import ProductionRefused
+from harness.ground import Ground, Plan
 from harness.guard import HOSTS_VARIABLE
+from harness.session import Customer
 from simulators.billing import __main__ as billing
 from simulators.stripe import __main__ as stripe
 
@@ -347,3 +350,19 @@ def test_what_only_reads_is_allowed_on_production(
         assert "production_environment" not in ended.stdout + ended.stderr
     assert target.requests
     assert {each.split()[0] for each in target.requests} == {"GET"}
+
+
+def test_a_run_on_production_that_was_named_sends_nothing_that_writes(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is marked as safe runs; the ground itself lets nothing out but reading."""
+    for sign in BY_PROFILE.values():
+        sign(target, monkeypatch)
+    plan = Plan("odd.toml", 1, "run", folder="", only_reads=True)
+    with closing(Ground(plan)) as ground:
+        session = ground.session("it")
+        with pytest.raises(ProductionRefused, match="was not sent"):
+            session.perform("create_customer", email="a@test.example.com")
+        customer = Customer("1", None, None)
+        assert session.perform("get_balance", customer=customer).kind != "ok"
+    assert [each.split()[0] for each in target.requests] == ["GET"]

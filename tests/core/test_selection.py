@@ -18,6 +18,8 @@ def test_every_suite_is_run_unless_some_are_named() -> None:
 def test_smoke_is_a_selection_of_every_suite_or_of_those_named() -> None:
     """`smoke` narrows what is run, and names no folder of its own."""
     assert selection(run_settings(suites=("smoke",))) == Selection(ALL, smoke=True)
+    live = selection(run_settings(production_host="pay.acme.com"))
+    assert live.arguments()[0] == "--harness-production"
     both = selection(run_settings(suites=("smoke", "e2e")))
     assert both == Selection(("e2e",), smoke=True)
     assert both.arguments() == ["--harness-smoke", "--pyargs", "suites.e2e"]

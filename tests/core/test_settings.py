@@ -72,3 +72,13 @@ def test_settings_do_not_change() -> None:
     """Once validated, nobody alters them."""
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         run_settings().seed = 3  # type: ignore[misc] # that is what is tried
+
+
+def test_production_is_named_on_the_command_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable cannot stand for a person's word, and what writes goes with no production."""
+    assert run_settings(production_host="pay.acme.com").only_reads
+    with pytest.raises(SettingsError, match="production is only read"):
+        run_settings(production_host="pay.acme.com", seeded=True)
+    monkeypatch.setenv("BILLING_HARNESS_PRODUCTION_HOST", "pay.acme.com")
+    with pytest.raises(SettingsError, match="never run against by a variable"):
+        run_settings()
