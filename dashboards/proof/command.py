@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -46,9 +47,11 @@ def prove(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     from dashboards.proof.prove import prove as run
     from dashboards.proof.telling import as_facts, headline, lines
     from dashboards.proof.world import Wanted
+    from harness.guard import Aimed, refuse_production
     from harness.naming import new_seed
     from harness.report.write import write_whole
 
+    refuse_production(Aimed(), os.environ)
     objectives = read_objectives(threshold or ())
     chosen = new_seed() if seed is None else seed
     typer.echo(f"proving the dashboards, seed {chosen} …", err=True)

@@ -59,7 +59,7 @@ COMMANDS = {
         "webhooks replay",
         "webhooks storm",
     ),
-    "writes to what it starts itself": ("up", "ci local"),
+    "writes to what it starts itself": ("up", "ci local", "dashboards prove"),
     "does what its master has it do, which is guarded": ("load worker",),
     "reads a target": ("audit", "staging status"),
     "touches no target": (
@@ -267,6 +267,7 @@ CALLS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {"database's name": lambda *_: None},
     ),
     "ci local": (("ci", "local"), ANYWHERE),
+    "dashboards prove": (("dashboards", "prove"), ANYWHERE),
 }
 # One of each kind of code is tried with every sign every day, all of them at night.
 DAILY = {"run", "doctor", "staging reset", "webhooks send", "webhooks send --to", "gauntlet", "up"}
