@@ -129,6 +129,6 @@ def tell_capacity(capacity: Mapping[str, Any]) -> None:
     for step in capacity["steps"]:
         figures = step["latency_ms"]
         word = ("held ", "green") if step["held"] else ("broke", "red")
-        said = f" {step['rate']:8.4g}/s  p95 {ms(figures.get('p95', 0.0)):>8}"
+        said = f" {step['rate']:8.4g} a second  p95 {ms(figures.get('p95', 0.0)):>8}"
         said += f"  p99 {ms(figures.get('p99', 0.0)):>8}  {', '.join(step['broke'])}"
         output.print(Text.assemble("  ", word, said))
