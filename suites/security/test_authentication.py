@@ -89,7 +89,7 @@ def test_a_revoked_key_opens_nothing_from_then_on(billing: Session, ending: str)
         billing.ok("get_balance", customer=customer, credential=ended["credential"])
 
 
-@pytest.mark.requirement("BH-6", "CWE-306", "ASVS 5.0 V6.3.3", "PCI DSS 8.3.1", "RFC 9110")
+@pytest.mark.requirement("BH-6", "CWE-306", "ASVS 5.0 V6.3.4", "PCI DSS 8.3.1", "RFC 9110")
 def test_every_operation_asks_who_is_calling(billing: Session) -> None:
     """Whatever needs a key answers a stranger 401, and says how one identifies himself."""
     tenant = settled_tenant(billing)
