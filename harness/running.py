@@ -87,6 +87,7 @@ def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> I
                 database=how.database,
                 defects=how.defects,
                 billing_env=how.environment,
+                events=tuple(profile.webhooks.events) if profile.webhooks else ("*",),
             )
             stack = undo.enter_context(Stack(options))
             up = Running(stack.environment(), stack.dead)

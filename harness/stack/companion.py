@@ -68,7 +68,7 @@ def companion(file: ProfileFile, environment: dict[str, str], seed: int) -> Iter
         if profile.webhooks:
             url = profile.target.base_url.rstrip("/") + profile.webhooks.path
             variables["STACK_WEBHOOK_SECRET"] = make_endpoint(
-                stripe, keys["STACK_STRIPE_API_KEY"], url
+                stripe, keys["STACK_STRIPE_API_KEY"], url, profile.webhooks.events
             )
         target = _target(file, {**environment, **variables}, folder)
         undo.callback(target.stop)

@@ -52,7 +52,8 @@ class StackOptions:
     a temporary one where None, removed at the end unless `keep`. `seed` decides the ids that the
     simulator makes. `workers` processes share the service's port. `billing_env` adds to the
     service's environment, or overrides it. `defects` are mistakes that the service is to make on
-    purpose. `deadline_s` bounds each step of the start.
+    purpose. `events` are those that its webhook endpoint asks Stripe for. `deadline_s` bounds each
+    step of the start.
     """
 
     database: str = "sqlite"
@@ -64,6 +65,7 @@ class StackOptions:
     seed: int = 0
     billing_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     defects: tuple[str, ...] = ()
+    events: tuple[str, ...] = ("*",)
     deadline_s: float = 30.0
     stripe_program: tuple[str, ...] = field(default_factory=lambda: _module("simulators.stripe"))
     billing_program: tuple[str, ...] = field(default_factory=lambda: _module("simulators.billing"))
@@ -126,7 +128,7 @@ class Stack:
         stripe.close()
         simulator.wait_ready(f"{stripe_url}/simulator/ready", options.deadline_s)
         webhook_url = billing_url + WEBHOOK_PATH
-        secret = make_endpoint(stripe_url, keys.stripe_api, webhook_url)
+        secret = make_endpoint(stripe_url, keys.stripe_api, webhook_url, options.events)
         migration.finish(options.deadline_s)
         self._start_workers(billing, {"BILLING_STRIPE_WEBHOOK_SECRETS": secret, **env})
         self.addresses = Addresses(

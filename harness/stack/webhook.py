@@ -6,18 +6,25 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from typing import TYPE_CHECKING
 
 from harness.errors import StackError
 from harness.stack.process import direct
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 TIMEOUT_S = 10.0
 
 
-def make_endpoint(stripe_url: str, api_key: str, webhook_url: str) -> str:
-    """Create an endpoint that receives every event; return its signing secret (``whsec_…``)."""
+def make_endpoint(
+    stripe_url: str, api_key: str, webhook_url: str, events: Sequence[str] = ("*",)
+) -> str:
+    """Create an endpoint that receives these events; return its signing secret (``whsec_…``)."""
+    asked = [("url", webhook_url), *(("enabled_events[]", event) for event in events)]
     request = urllib.request.Request(  # noqa: S310 - an address that the stack reserved itself
         f"{stripe_url}/v1/webhook_endpoints",
-        data=urllib.parse.urlencode({"url": webhook_url, "enabled_events[]": "*"}).encode(),
+        data=urllib.parse.urlencode(asked).encode(),
         headers={"Authorization": f"Bearer {api_key}"},
     )
     try:

@@ -247,10 +247,11 @@ class Catalog(Section):
 
 
 class Webhooks(Section):
-    """Where the target receives Stripe's events."""
+    """Where the target receives Stripe's events, and which its endpoint at Stripe asks for."""
 
     path: Path
     secret_env: str
+    events: Annotated[list[str], Field(min_length=1)] = ["*"]
     accepted_status: list[Status] = []
     refused_status: list[Status] = [400, 401, 403]
 

@@ -41,8 +41,9 @@ class MovableClock:
 
     def now(self) -> int:
         """Give the wall's time plus the offset that was last set."""
-        with self._database.read() as session:
-            offset_s = session.scalar(select(ClockOffset.offset_s)) or 0
+        # Asked ten times in an event's life: without a session it costs half.
+        with self._database.engine.connect() as connection:
+            offset_s = connection.scalar(select(ClockOffset.offset_s)) or 0
         return int(time.time()) + offset_s
 
     def move_to(self, to: int) -> int:

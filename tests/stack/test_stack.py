@@ -64,12 +64,25 @@ def test_the_service_gets_its_settings_by_environment_alone(
         assert not [secret for secret in secrets if secret in shown]
 
 
-def test_the_webhook_endpoint_is_made_through_the_api_of_stripe(tmp_path: Path) -> None:
-    """The endpoint asks for every event at the service's address, under the stack's own key."""
-    with Stack(options(folder=tmp_path)) as stack:
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, "enabled_events%5B%5D=%2A"),
+        (
+            {"events": ("invoice.paid", "charge.refunded")},
+            "enabled_events%5B%5D=invoice.paid&enabled_events%5B%5D=charge.refunded",
+        ),
+    ],
+    ids=["all", "some"],
+)
+def test_the_webhook_endpoint_is_made_through_the_api_of_stripe(
+    tmp_path: Path, given: dict[str, Any], asked: str
+) -> None:
+    """The endpoint asks for its events at the service's address, under the stack's own key."""
+    with Stack(options(folder=tmp_path, **given)) as stack:
         addresses = stack.addresses
         url = urllib.parse.quote_plus(addresses.webhook_url)
-        wanted = f"/v1/webhook_endpoints Bearer sk_test_ url={url}&enabled_events%5B%5D=%2A\n"
+        wanted = f"/v1/webhook_endpoints Bearer sk_test_ url={url}&{asked}\n"
         assert wanted in (tmp_path / "stripe.log").read_text()
         assert addresses.webhook_secret == "whsec_standin"
 
