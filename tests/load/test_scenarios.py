@@ -12,7 +12,9 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,24 +23,27 @@ import pytest
 
 from harness.errors import SettingsError, TargetError
 from harness.stack.stack import Stack
+from harness.target.wire import Call
+from suites.load.loading import Silent
 from suites.load.result import Result
+from suites.load.running import standing
 from suites.load.scenarios import SCENARIOS, Options, find_scenario
-from suites.load.scenarios.base import draw
+from suites.load.scenarios.base import Base, draw
 from suites.load.scenarios.breakpoint import search
 from suites.load.scenarios.rate_limit import RateLimit
 from suites.load.scenarios.soak import Soak, quarters
 from suites.load.scenarios.usage import Usage
 from suites.load.schedule import count, duration_s
-from suites.load.wish import SECRET_VARIABLE
+from suites.load.wish import Wish
 from tests.cli.command import PROGRAM, Command
 from tests.load.making import staging_profile
-from tests.load.process import freezing_server
 from tests.proxy import Manners, misbehaving
 from tests.stack.processes import eventually, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from suites.load.client import Client
     from tests.cli.command import Finished
 
 PATIENT = ("--generator-lateness", "60000")  # on a busy machine a load is to be judged all the same
@@ -87,7 +92,7 @@ def test_the_rate_limit_is_passed_by_fifty() -> None:
         scenario.limit = 500
         stages = scenario.resized(scenario.shape(Options()), scale)
         assert count(stages) == 550
-    assert scenario.connections == 1
+    assert RateLimit.connections == 1
 
 
 def test_shares_of_usage_are_kept() -> None:
@@ -251,19 +256,51 @@ def test_a_slow_service_ends_with_99(command: Command) -> None:
 
 @pytest.mark.nightly
 def test_an_overloaded_generator_is_void(command: Command) -> None:
-    """More than one core can send proves nothing about a target, and says so."""
-    flood = ("--rate", "30000", "--rate-cap", "30000", "--duration", "3", "--connections", "50")
-    with freezing_server(command.folder, every_s=1000.0, freeze_s=0.0) as server:
-        url = f"{server.url}/hook"
-        done, data = loaded(
-            *(command, "webhooks", "--url", url, *flood, "--max-lateness", "0.5"),
-            *("--no-thresholds", "--no-money"),
-            env={SECRET_VARIABLE: "whsec_of_a_test"},
+    """A scenario that thinks longer than there is time for proves nothing, and says so."""
+    with answering() as url:
+        asked = Wish(
+            scenario="tests.load.test_scenarios:Heavy",
+            target="none",
+            url=url,
+            rate=200.0,
+            duration_s=3.0,
+            folder=command.folder / "results",
+            money=False,
         )
-    assert done.status == 2, done.out
-    assert data["verdict"] == "void"
+        with standing(asked, Silent()) as run:
+            data = run(asked)
+    assert (data["verdict"], data["exit_status"]) == ("void", 2), data["headline"]
     assert data["void_reasons"]
     assert data["scheduled"] == data["sent"] + data["dropped"] + data["not_begun"]
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[str]:
+    """Serve 204 for whatever is asked; give the address."""
+
+    class Page(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Heavy(Base):
+    """Works on the generator's own processor before it asks for each number."""
+
+    def arrive(self, k: int, client: Client) -> None:
+        """Keep the processor busy for some 20 ms, and ask."""
+        sum(range(500_000))
+        client.post(client.connection.write(Call("GET", f"/{k}")), "ask", expect=(204,))
 
 
 @pytest.mark.nightly
