@@ -86,6 +86,23 @@ def on(time: int, answer: tuple[int, Any]) -> Callable[[], tuple[int, Any] | Non
     return lambda: next(calls, None)
 
 
+def test_what_somebody_saves_in_the_meantime_stays(grafana: FakeGrafana) -> None:
+    """A version that was not looked at is never saved over, and not put back either."""
+    run("push")
+    grafana.dashboards[BILLING]["refresh"] = "1m"
+    grafana.folders.clear()
+
+    def meanwhile() -> None:
+        grafana.dashboards[BILLING] |= {"version": 9, "title": "Theirs"}
+
+    grafana.faults["POST /api/folders"] = meanwhile
+    told = run("push")
+    assert told.exit_code == 2
+    assert "answered 412 The dashboard has been changed by someone else" in said(told)
+    assert grafana.dashboards[BILLING]["title"] == "Theirs"
+    assert grafana.dashboards[BILLING]["version"] == 9
+
+
 FAILURES: dict[str, tuple[str, tuple[int, Any]]] = {
     "refused": ("POST /api/dashboards/db", (403, {"message": "Access denied"})),
     "changed by somebody else": (
@@ -137,6 +154,15 @@ def test_a_query_that_fails_takes_everything_back(grafana: FakeGrafana) -> None:
     assert "Revenue by plan, last 24 h A: parse error" in said(told)
     assert "put back: folder billing-harness is as it was" in said(told)
     assert (grafana.dashboards, grafana.folders) == ({}, {})
+
+
+def test_a_query_without_a_result_takes_everything_back(grafana: FakeGrafana) -> None:
+    """An answer that leaves a query out is no answer to it."""
+    grafana.faults["POST /api/ds/query"] = lambda: (200, {"results": {"Z": {"frames": []}}})
+    told = run("push")
+    assert told.exit_code == 1
+    assert "Payment success A: nothing came back of it" in said(told)
+    assert grafana.dashboards == {}
 
 
 def test_what_does_not_come_back_as_sent_takes_everything_back(grafana: FakeGrafana) -> None:

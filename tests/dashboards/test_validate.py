@@ -66,7 +66,12 @@ class Acme:
         self.telemetry = BillingTelemetry(lambda: {"billing_webhook_backlog": [({}, 0.0)]})
         self.silent: set[str] = set()
         self.asked: list[str] = []
+        self.renamed = ("", "")
         self.card = ""
+
+    def page(self) -> bytes:
+        """Give its metrics, with a name in its own words."""
+        return self.telemetry.exposition()[0].replace(*(word.encode() for word in self.renamed))
 
     def record(self, event: str, **fields: object) -> None:
         """Count something, unless it is silent of it."""
@@ -106,7 +111,7 @@ def acme() -> Iterator[tuple[str, Acme]]:
             asked = f"{self.command} {self.path}"
             service.asked.append(asked)
             if asked == "GET /metrics":
-                status, body = 200, service.telemetry.exposition()[0]
+                status, body = 200, service.page()
             elif self.command == "GET":
                 status, body = 404, b"{}"
             else:
@@ -176,6 +181,16 @@ def test_an_event_that_is_not_counted_is_found(staging: tuple[str, Acme], silenc
     assert told.exit_code == 1
     assert f"{SILENCES[silence]}, and billing_" in said(told)
     assert "5 events seen, 0 not tried" in said(told)
+
+
+def test_a_page_that_lacks_something_is_found(staging: tuple[str, Acme]) -> None:
+    """Instrumentation counts, too: a metric of another name is told, though all events are seen."""
+    profile, service = staging
+    service.renamed = ("billing_webhook_backlog", "billing_backlog_of_webhooks")
+    told = run("validate", "--target", profile)
+    assert told.exit_code == 1
+    assert "metrics: billing_webhook_backlog: it is missing" in said(told)
+    assert "6 events seen" in said(told)
 
 
 def test_what_cannot_be_tried_is_never_green(
