@@ -41,8 +41,9 @@ class Spread:
     `processes` workers are forked on this machine; 0 means one process that leads and works. With
     `master`, `expect_workers` started elsewhere (`work`) are awaited at `bind_host:bind_port` for
     `wait_s` at most; port 0 takes any free one. Whoever connects there is told the plan and the
-    scenario's secrets, as Locust sends them in the clear: bind to a network that you trust. `web_port` serves Locust's page, on loopback: the
-    load starts at once, and the process stays until it is told to stop.
+    scenario's secrets, as Locust sends them in the clear: bind to a network that you trust.
+    `web_port` serves Locust's page, on loopback: the load starts at once, and the process stays
+    until it is told to stop.
     """
 
     processes: int = 0
