@@ -72,8 +72,10 @@ def rate_chart(series: Sequence[Mapping[str, Any]], intended: Points, interval_s
         for look, said in (*kinds, ("dropped", "dropped"))
         if look in {"sent", "completed"} or any(i.get(look) for i in series)
     ]
-    if intended:
-        lines.insert(0, Line("intended", "intended", intended))
+    end = max((i["t"] for i in series), default=0.0)
+    due = [(at, rate) for at, rate in intended if at <= end]
+    if due:
+        lines.insert(0, Line("intended", "intended", due))
     highest = max((y for line in lines for _, y in line.points), default=0.0)
     if not series:
         return ""
