@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 from stripe import WebhookSignature
 
@@ -223,6 +224,25 @@ def test_no_secret_means_no_event(bench: Bench) -> None:
     settings = bench.core.settings.model_copy(update={"stripe_webhook_secrets": ()})
     with pytest.raises(Rejection):
         verify(settings, GOOD, signed(GOOD))
+
+
+def test_while_a_secret_is_rolled_the_old_and_the_new_one_hold(bench: Bench) -> None:
+    """Of two active secrets either is enough; once the old one is taken away it opens nothing."""
+    old, new = SecretStr("whsec_the_old_one"), SecretStr("whsec_the_new_one")
+
+    def holds(signer: SecretStr, *active: SecretStr) -> bool:
+        body, secret = GOOD.decode(), signer.get_secret_value()
+        header = WebhookSignature.generate_signature_header(body, secret)
+        settings = bench.core.settings.model_copy(update={"stripe_webhook_secrets": active})
+        try:
+            verify(settings, GOOD, header)
+        except Rejection:
+            return False
+        return True
+
+    assert [holds(each, new, old) for each in (old, new)] == [True, True]
+    assert [holds(each, old, new) for each in (old, new)] == [True, True]
+    assert [holds(each, new) for each in (old, new)] == [False, True]
 
 
 def test_a_claim_that_died_is_taken_over(bench: Bench) -> None:
