@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SettingsError
@@ -47,6 +47,7 @@ def test_a_noisy_service_has_more_room(tmp_path: Path) -> None:
     assert word(kept(tmp_path / "noisy.json", [30, 60, 40, 55]), 60) == "same"
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(1, 1000), min_size=3, max_size=10), st.data())
 def test_a_run_of_the_baseline_is_never_worse(
     tmp_path_factory: pytest.TempPathFactory, p99s: list[float], data: st.DataObject
