@@ -73,13 +73,15 @@ class Shop(Service):
         """Give what there is of everybody who lives: two resets ought to come to the same."""
         living = [a for a in self.accounts if not a.get("gone") and not a.get("closed")]
         told = ("plan", "status", "standing", "units")
+        names = [a["email"].partition("@")[0].partition("+")[0] for a in living]
+        assert len(set(names)) == len(names), f"somebody is there twice: {names}"
         return {
-            a["email"].partition("@")[0].partition("+")[0]: (
+            who: (
                 *(a[name] for name in told),
                 bool(a["cancel_at"]),
                 [card["token"] for card in a["cards"]],
             )
-            for a in living
+            for who, a in zip(names, living, strict=True)
         }
 
     def _send(self, call: Call) -> Reply:
