@@ -71,7 +71,8 @@ class Acme:
 
     def page(self) -> bytes:
         """Give its metrics, with a name in its own words."""
-        return self.telemetry.exposition()[0].replace(*(word.encode() for word in self.renamed))
+        old, new = (word.encode() for word in self.renamed)
+        return self.telemetry.exposition()[0].replace(old, new)
 
     def record(self, event: str, **fields: object) -> None:
         """Count something, unless it is silent of it."""
