@@ -199,7 +199,7 @@ def _write(target: str, record: Path | None, dry_run: bool, as_json: bool, comma
 
 def _announce(footing: Footing, command: str) -> None:
     cut_off = footing.record.under_way
-    if cut_off:
+    if cut_off and command == "reset":
         errors.print(f"an earlier {cut_off} was cut off; its remains go first", style="yellow")
     if footing.shares_time:
         errors.print(
