@@ -51,6 +51,8 @@ def measured(folder: Path, context: str) -> Iterator[dict[str, str]]:
     )
     for option, value in {"relative_files": True, "sigterm": True, "parallel": True}.items():
         measuring.set_option(f"run:{option}", value)
+    # What a failpoint ends in the middle has executed what it has executed.
+    measuring.set_option("run:patch", ["_exit"])
     try:
         yield {"COVERAGE_PROCESS_CONFIG": measuring.config.serialize()}
     finally:
