@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from harness.deadline import authorities
 from tests.billing.running import Service, listening, migrate, service_environment
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ class Load:
     def _client(self, number: int) -> None:
         choices = random.Random(f"{self._seed}/{number}")  # noqa: S311  # repeatable by its seed
         try:
-            with httpx.Client(base_url=self._service.url, timeout=15, trust_env=False) as http:
+            with httpx.Client(
+                base_url=self._service.url, timeout=15, trust_env=False, verify=authorities()
+            ) as http:
                 for turn in itertools.count():
                     if self._stop.is_set():
                         return

@@ -16,6 +16,7 @@ import pytest
 import stripe
 from sqlalchemy import MetaData, create_engine, select
 
+from harness.deadline import authorities
 from tests.billing.databases import prepare
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def wait_for(url: str, child: Process) -> None:
         if child.popen.poll() is not None:
             break
         try:
-            if httpx.get(url, timeout=1.0, trust_env=False).status_code == 200:
+            reply = httpx.get(url, timeout=1.0, trust_env=False, verify=authorities())
+            if reply.status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -145,13 +147,17 @@ class Service:
     def client(self, key: str | None = None) -> httpx.Client:
         """Give a client that sends a customer's key."""
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=30, trust_env=False, verify=authorities()
+        )
 
     @property
     def controls(self) -> httpx.Client:
         """Give a client that sends the test controls' token."""
         headers = {"X-Test-Control-Token": CONTROL_TOKEN}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=60, trust_env=False, verify=authorities()
+        )
 
     @property
     def operator(self) -> httpx.Client:
@@ -211,7 +217,9 @@ def running_simulator(folder: Path) -> Iterator[Simulator]:
         arguments = ["simulators.stripe", "serve", "--fd", str(fd)]
         with process(folder, "stripe", arguments, {}, (fd,)) as child:
             wait_for(f"{url}/simulator/ready", child)
-            with httpx.Client(base_url=url, timeout=40, trust_env=False) as http:
+            with httpx.Client(
+                base_url=url, timeout=40, trust_env=False, verify=authorities()
+            ) as http:
                 yield Simulator(url, http)
 
 
