@@ -116,5 +116,14 @@ def happened(records: list[Record]) -> bool:
 
 
 def quantity_of(record: Record) -> int:
-    """Give how many an operation was for; one, where it did not say."""
-    return int(record.inputs.get("quantity") or 1)
+    """Give how many an operation was for; one, where it said none, or what is no number (a fuzzer).
+
+    >>> from types import SimpleNamespace
+    >>> said = (3, "2", None, ["x"], "many")
+    >>> [quantity_of(SimpleNamespace(inputs={"quantity": each})) for each in said]
+    [3, 2, 1, 1, 1]
+    """
+    try:
+        return int(record.inputs.get("quantity") or 1)
+    except (TypeError, ValueError):
+        return 1
