@@ -30,16 +30,25 @@ class Manners:
     """How it misbehaves; shares are of requests, from 0 to 1.
 
     It resets a connection `reset_before` or `reset_after` the target did what was asked, answers
-    429 with `Retry-After` to `limited`, waits `delay_s` before each answer, goes away after
-    `lasts` requests, and shuts out an address whose requests the target refused `bans_after` times.
+    429 with `Retry-After` to `limited`, waits `delay_s` before a `slow_share` of the answers, goes
+    away after `lasts` requests (and comes back after `away` more), and shuts out an address whose
+    requests the target refused `bans_after` times.
     """
 
     reset_before: float = 0.0
     reset_after: float = 0.0
     limited: float = 0.0
     delay_s: float = 0.0
+    slow_share: float = 1.0
     lasts: int | None = None
+    away: int | None = None
     bans_after: int | None = None
+
+    def is_away(self, request: int) -> bool:
+        """Whether nothing answers the request of this number."""
+        if self.lasts is None or request <= self.lasts:
+            return False
+        return self.away is None or request <= self.lasts + self.away
 
 
 class Proxy:
@@ -106,7 +115,8 @@ class Proxy:
         if fate == "reset_after":
             _reset(request)
             return
-        time.sleep(self._manners.delay_s)
+        if fate == "slow":
+            time.sleep(self._manners.delay_s)
         kept = [pair for pair in reply.getheaders() if pair[0].lower() not in _WRITTEN_ANEW]
         _answer(request, reply.status, kept, content)
 
@@ -115,7 +125,7 @@ class Proxy:
         with self._lock:
             self._requests += 1
             drawn, fate = self._random.random(), "passed"
-            if manners.lasts is not None and self._requests > manners.lasts:
+            if manners.is_away(self._requests):
                 fate = "reset_before"
             elif manners.bans_after is not None and (
                 self._refused.get(address, 0) >= manners.bans_after
@@ -128,6 +138,9 @@ class Proxy:
                         fate = name
                         break
                     drawn -= share
+                else:
+                    if manners.delay_s and drawn < manners.slow_share:
+                        fate = "slow"
             self.told[fate] = self.told.get(fate, 0) + 1
             return fate
 

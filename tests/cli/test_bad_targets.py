@@ -29,10 +29,10 @@ def stack() -> Iterator[Stack]:
 
 
 def run(
-    command: Command, stack: Stack, proxy: Proxy, folder: Path, *options: str
+    command: Command, stack: Stack, proxy: Proxy, folder: Path, *options: str, patience: str = ""
 ) -> dict[str, Any]:
     """Run suites through a proxy; give the report's facts, with the exit status."""
-    text = REFERENCE.read_text("utf-8").replace('stack = "reference"\n', "")
+    text = REFERENCE.read_text("utf-8").replace('stack = "reference"\n', patience)
     profile = folder / "behind.toml"
     profile.write_text(text.replace('"${STACK_BILLING_URL}"', f'"{proxy.url}"', 1), "utf-8")
     report = folder / "report"
@@ -87,6 +87,47 @@ def test_a_target_that_goes_away_is_told_with_what_it_last_accepted(
         facts = run(command, stack, proxy, tmp_path, "--suite", "e2e")
     assert (facts["status"], facts["findings"]) == (2, [])
     assert "stopped answering; it last accepted" in str(facts["tests"])
+
+
+@pytest.mark.nightly
+def test_a_target_that_is_slow_is_waited_for(
+    command: Command, stack: Stack, tmp_path: Path
+) -> None:
+    """Answers that take seconds, and come within what the profile allows, end in a pass."""
+    name = "test_first_usage_consumes_a_unit_and_charges_nothing"
+    with misbehaving(stack.addresses.billing_url, Manners(delay_s=2.0)) as proxy:
+        facts = run(command, stack, proxy, tmp_path, "--suite", "e2e", "--test", name)
+    assert (facts["status"], facts["findings"]) == (0, []), facts["said"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("stories", ["test_idempotency", "test_refunds", "test_subscription"])
+def test_a_target_that_is_too_slow_is_unknown(
+    command: Command, stack: Stack, tmp_path: Path, stories: str
+) -> None:
+    """Effects whose answers come later than the profile waits are unknown, and never a breach."""
+    slow = Manners(slow_share=0.1, delay_s=3.0)
+    options = ("--suite", "e2e", "--test", stories)
+    patience = "timeout_s = 1.0\n"
+    with misbehaving(stack.addresses.billing_url, slow, 5) as proxy:
+        facts = run(command, stack, proxy, tmp_path, *options, patience=patience)
+    assert proxy.told["slow"] > 0
+    assert facts["findings"] == [], facts["said"]
+    assert facts["status"] in {0, 2}
+
+
+@pytest.mark.nightly
+def test_a_target_that_goes_away_and_comes_back_breaks_nothing(
+    command: Command, stack: Stack, tmp_path: Path
+) -> None:
+    """What fell into the gap is unknown; what ran before and after it is judged as ever."""
+    gap = Manners(lasts=60, away=12)
+    with misbehaving(stack.addresses.billing_url, gap, 3) as proxy:
+        facts = run(command, stack, proxy, tmp_path, "--suite", "e2e", "--test", "test_refunds")
+    assert proxy.told["reset_before"] == gap.away
+    assert (facts["status"], facts["findings"]) == (2, []), facts["said"]
+    results = [test["result"] for test in facts["tests"]]
+    assert {"unknown", "passed"} <= set(results), results
 
 
 def test_a_ban_is_no_pass(command: Command, stack: Stack, tmp_path: Path) -> None:
