@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import SettingsError, StackError
-from harness.stack.ports import reserve
+from harness.stack.ports import LOOPBACK, reserve
 from harness.stack.process import Child, describe_status
 from suites.load.result import RESULT_FILE, Result
 
@@ -28,7 +28,6 @@ GRACE_S = 8.0  # for the last books of all workers
 PLAN_VARIABLE = "BILLING_LOAD_PLAN"
 SECRETS_VARIABLE = "BILLING_LOAD_SECRETS_FD"
 FOLDER_VARIABLE = "BILLING_LOAD_FOLDER"
-_LOOPBACK = "127.0.0.1"
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _ROOT = Path(__file__).parents[2]
 _POLL_S = 0.05
@@ -49,7 +48,7 @@ class Spread:
     processes: int = 0
     master: bool = False
     expect_workers: int = 1
-    bind_host: str = _LOOPBACK
+    bind_host: str = LOOPBACK
     bind_port: int = 0
     web_port: int | None = None
     wait_s: float = 60.0
@@ -64,7 +63,7 @@ class Spread:
         page = (
             ["--headless"]
             if self.web_port is None
-            else ["--autostart", "--web-host", _LOOPBACK, "--web-port", str(self.web_port)]
+            else ["--autostart", "--web-host", LOOPBACK, "--web-port", str(self.web_port)]
         )
         if not self.master and not self.processes:
             return page
@@ -73,7 +72,7 @@ class Spread:
         wait = ["--expect-workers-max-wait", str(int(self.wait_s))]
         if self.master:
             return [*page, *bound, *wait, "--master", "--expect-workers", str(self.expect_workers)]
-        near = ["--master-host", _LOOPBACK, "--master-port", port]
+        near = ["--master-host", LOOPBACK, "--master-port", port]
         return [*page, *bound, *near, *wait, "--processes", str(self.processes)]
 
 

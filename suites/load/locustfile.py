@@ -237,7 +237,8 @@ def _die_with_parent() -> None:
 def _machine() -> str:
     """Name the machine whose monotonic clock this process reads; its namespaces share it."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        kernel = Path("/", "proc", "sys", "kernel")
+        return (kernel / "random" / "boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return os.uname().nodename
 

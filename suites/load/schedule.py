@@ -38,7 +38,7 @@ class Stage:
         figures = (self.duration_s, self.rate, self.end, self.burst)
         if not all(math.isfinite(figure) and figure >= 0 for figure in figures):
             raise SettingsError(
-                f"a stage cannot be {self.duration_s:g} s long at {self.rate:g} to {self.end:g}/s",
+                f"a stage cannot be {self.duration_s:g} s long, and {self.rate:g} to {self.end:g}",
                 hint="Durations and rates are finite and not negative.",
             )
 

@@ -146,7 +146,7 @@ class Webhooks(Base):
         if head is None:
             headers = (
                 ("Content-Type", "application/json; charset=utf-8"),
-                ("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+                ("User-Agent", "Stripe/1.0 (+https://docs.stripe.com/webhooks)"),
                 ("Content-Length", str(len(body))),
             )
             whole = client.connection.write(Call("POST", self._path, headers=headers))
