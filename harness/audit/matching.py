@@ -131,7 +131,8 @@ class _Group:
     def evidence(self, customer: str, catalog: Catalog) -> Evidence:
         """Give it as the harness's checks take it."""
         payments = tuple(row.payment for row in self.rows)
-        whose = self.provider_customer
+        # Where nobody says who he is there, no movement is his: what he has is still held to that.
+        whose = self.provider_customer or customer
         state = CustomerState(customer, whose, payments=payments)
         own = tuple(replace(movement, customer=whose) for movement in self.movements)
         return Evidence((), (state,), catalog, Journal(own), "", frozenset({"list_payments"}))

@@ -145,6 +145,16 @@ def test_what_is_booked_late_or_was_charged_early_is_not_missing(tmp_path: Path)
     account = Account(charge("ch_2", 700, 1000, "cus_2"), charge("ch_1", 500, 999))
     found = audited(account, books(tmp_path))
     assert [each.kind for each in found.findings] == ["wrong_balance"]
+    assert not found.gaps
+
+
+def test_every_page_is_read_and_a_payment_of_nothing_is_found(tmp_path: Path) -> None:
+    """Of more charges than a page holds all are seen; a payment that no charge is for is told."""
+    many = [charge(f"ch_many_{at}", 1, at) for at in range(1000, 1250)]
+    found = audited(Account(*many), books(tmp_path))
+    kinds = {kind: count for (kind, _), count in found.counts.items()}
+    assert kinds == {"charge_without_payment": 250, "payment_without_charge": 1, "wrong_balance": 1}
+    assert found.looked_at["charges"] == len(many)
 
 
 def test_a_limit_is_waited_out_and_then_nothing_is_proven(tmp_path: Path) -> None:
