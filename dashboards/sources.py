@@ -106,8 +106,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source("customer_converted", "history", "set_plan and subscribe that came to ok: stage"),
     Source("customer_onboarded", "history", "calls of create_customer: source, result, duration_s"),
-    Source("request_served", "history", "every call: operation, status_class, duration_s"),
-    Source("request_served", "log", "deliveries, scrapes and probes: status_class, duration_s"),
+    Source("request_served", "log", "every request: operation, status_class, duration_s"),
     Source("webhook_handled", "history", "forged and repeated deliveries: result"),
     Source("webhook_handled", "log", "each try to give an effect: type, result, duration_s"),
     Source(

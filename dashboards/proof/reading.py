@@ -29,14 +29,17 @@ _CONNECT_S = 10
 _ROUNDED_S = 0.000_06
 _AT_ONCE_S = 0.25
 _DOUBTFUL = "doubtful"
+_SCRAPED = "/metrics"
 _SERVER_ERROR = 500
 _CREATED, _REFUSED, _UNAVAILABLE = 201, 400, 503
 _FINDINGS = "SELECT subject, first_seen_at FROM reconciler_findings WHERE kind = 'double_charge'"
 _DECLINES = frozenset({"card_declined", "authentication_required"})
 _SOURCES = {"marketplace": "gh_marketplace"}
-# The routes of the log that no client of the scenario asked for: deliveries, scrapes and probes.
-_OTHERS = {"/api/webhooks/stripe": "receive_webhook", "/metrics": "other", "/ready": "other",
-           "/health": "other", None: "other"}  # fmt: skip
+# Of which operations panels ask by name, and their routes.
+_ROUTES = {
+    "/api/v1/billing/track_fix": "record_usage",
+    "/api/v1/customers/{customer_id}/usage": "get_balance",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,45 +151,29 @@ def _ended_s(exchange: Exchange) -> float:
 
 
 def _requests(seen: Seen, moments: _Moments) -> Iterator[Fact]:
-    """Give what clients asked for as they saw it; what nobody else saw is read off the log."""
-    for record, exchange, status in _exchanges(seen.records):
-        yield from moments.fact(
-            *("request_served", _ended_s(exchange)),
-            operation=record.operation,
-            status_class=f"{status // 100}xx",
-            least_s=0.0,
-            most_s=exchange.elapsed_ms / 1000,
-        )
-    own = Counter(record.operation for record, _, _ in _exchanges(seen.records))
-    webhooks = own["receive_webhook"]
+    """Give every request as the service's log has it: clients, deliveries, scrapes and probes.
+
+    How long each took the log alone can say: a client may have its answer before the end is told.
+    """
     for line in (each for each in seen.log if each["event"] == "request"):
-        if line["route"] not in _OTHERS:
-            continue
-        if line["route"] == "/api/webhooks/stripe" and webhooks and _is_ours(line, seen):
-            continue
         yield from _of_line(line, moments)
 
 
 def _of_line(line: Mapping[str, Any], moments: _Moments) -> Iterator[Fact]:
-    """Give a request of the log; one beside a snapshot may have been seen by it, or not."""
+    """Give a request of the log; a scrape beside a snapshot may have been seen by it, or not."""
     took_s = line["duration_ms"] / 1000
     told: dict[str, Any] = {
-        "operation": _OTHERS[line["route"]],
+        "operation": _ROUTES.get(line["route"], "other"),
         "status_class": f"{(line['status'] or _SERVER_ERROR) // 100}xx",
         "least_s": max(0.0, took_s - _ROUNDED_S),
         "most_s": took_s + _ROUNDED_S,
     }
-    if near := moments.near(line["wall_s"]):
+    near = moments.near(line["wall_s"]) if line["route"] == _SCRAPED else ()
+    if near:
         for at_s in near:
             yield Fact("request_served", at_s, {**told, _DOUBTFUL: True})
         return
     yield from moments.fact("request_served", line["wall_s"], **told)
-
-
-def _is_ours(line: Mapping[str, Any], seen: Seen) -> bool:
-    """Whether a delivery of the log is one that the scenario itself sent."""
-    ours = (e for r, e, _ in _exchanges(seen.records) if r.operation == "receive_webhook")
-    return any(e.at <= line["wall_s"] <= _ended_s(e) + 0.005 for e in ours)
 
 
 def _charges(seen: Seen, moments: _Moments) -> Iterator[Fact]:

@@ -111,6 +111,13 @@ class Scenario:
             self.session.ok("record_usage", **self._usage(customer),
                             alter=named if repository else None)  # fmt: skip
 
+    def _use_twice_for_once(self, customer: Customer) -> None:
+        """Let a fix fail right before its commit: what is rolled back has not happened."""
+        usage = self._usage(customer)
+        self.session.ok("arm_failpoint", point="usage_before_commit", action="fail")
+        if self.session.perform("record_usage", **usage).kind != "ok":
+            self.session.ok("record_usage", **usage)
+
     def _usage(self, customer: Customer) -> Mapping[str, Any]:
         new = self.session.names.new("usage")
         return {"customer": customer, "usage_id": new, "quantity": 1}
@@ -156,6 +163,7 @@ class Scenario:
 
     def _day(self) -> None:
         self._use(self.customers["steady"], 4, "acme/app")
+        self._use_twice_for_once(self.customers["steady"])
         with self.bank.slow(0.25):
             self._use(self.customers["payg"], 3)
         self._subscribe(self._sign_up("hasty", source="marketplace"), 2)

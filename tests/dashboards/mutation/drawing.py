@@ -63,8 +63,8 @@ def python_changes(place: str, text: str) -> Iterator[Change]:
 def _rewritten(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARED:
-            told = ast.unparse(node).split(_said(node.ops[0]), 1)
-            yield node, f"({told[0]}{_COMPARED[type(node.ops[0])]}{told[1]})"
+            told = ast.unparse(node).split(f" {_said(node.ops[0])} ", 1)
+            yield node, f"({told[0]} {_COMPARED[type(node.ops[0])]} {told[1]})"
         elif isinstance(node, ast.BinOp) and type(node.op) in _SUMMED:
             operator = _SUMMED[type(node.op)]
             yield node, f"({ast.unparse(node.left)} {operator} {ast.unparse(node.right)})"

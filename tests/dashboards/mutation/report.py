@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "DASHBOARDS_PROOF.md"
+NOT_RUN = "not run"
 FACTS = Path(__file__).with_name("results.json")
 KINDS = {
     "chosen code": "Metrics code, chosen",
@@ -32,7 +33,7 @@ alerts are broken on purpose, one at a time, and [`dashboards prove`](DASHBOARDS
 *Killed*: a panel or an alert differs from its oracle. *Killed by the story*: the proof's own data
 could not tell, but promtool's tests of the same queries and oracles can, on the made-up day of two
 instances. *Stopped*: the broken service did not run the scenario to its end, so that the proof
-exits with 2; not counted. *Drawn* mutations are chosen by a seed (`drawing.py`), and no person.
+exits with 2; not counted. *Not run*: this run was cut before; not counted. *Drawn* mutations are chosen by a seed (`drawing.py`), and no person.
 """
 
 
@@ -50,7 +51,7 @@ def is_killed(fact: Mapping[str, Any]) -> bool:
 
 def counted(facts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Give the mutants that ran, of which the score is taken."""
-    return [each for each in facts if each["status"] != "stopped"]
+    return [each for each in facts if each["status"] not in {"stopped", NOT_RUN}]
 
 
 def render(facts: Sequence[Mapping[str, Any]]) -> str:
@@ -62,16 +63,18 @@ def render(facts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| what was broken | mutants | killed | by the story | survived | stopped |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    words = ("killed", "by the story", "survived", "stopped", NOT_RUN)
+    yield f"| what was broken | mutants | {' | '.join(words)} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for kind, title in KINDS.items():
         counts = Counter(each["status"] for each in facts if each["kind"] == kind)
-        cells = [counts[each] for each in ("killed", "killed by the story", "survived", "stopped")]
+        words = ("killed", "killed by the story", "survived", "stopped", NOT_RUN)
+        cells = [counts[each] for each in words]
         yield f"| {title} | {counts.total()} | {' | '.join(map(str, cells))} |"
 
 
 def _survivors(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "## Survivors, and those that stopped"
+    yield "## Survivors, and what was not counted"
     yield ""
     for fact in facts:
         if not is_killed(fact):
