@@ -33,7 +33,8 @@ alerts are broken on purpose, one at a time, and [`dashboards prove`](DASHBOARDS
 *Killed*: a panel or an alert differs from its oracle. *Killed by the story*: the proof's own data
 could not tell, but promtool's tests of the same queries and oracles can, on the made-up day of two
 instances. *Stopped*: the broken service did not run the scenario to its end, so that the proof
-exits with 2; not counted. *Not run*: this run was cut before; not counted. *Drawn* mutations are chosen by a seed (`drawing.py`), and no person.
+exits with 2; not counted. *Not run*: this run was cut before; not counted. *Drawn*
+mutations are chosen by a seed (`drawing.py`), and no person.
 """
 
 
