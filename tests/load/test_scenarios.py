@@ -51,8 +51,9 @@ LOOSE = ("--no-thresholds", *PATIENT)
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Give the command line; fail the test if a process of it outlives the test."""
+    monkeypatch.setattr("tests.cli.command.DEADLINE_S", 900.0)  # full size takes minutes
     given = Command(tmp_path, uuid.uuid4().hex)
     yield given
     assert given.nothing_left(), f"left behind: {given.left()}"
