@@ -151,8 +151,12 @@ def _host(url: str) -> str:
 
 
 def _named_production(host: str) -> bool:
-    """Whether a label of a host's name speaks of production; `acme.live` is just a domain."""
-    return any(says_production(label.replace("_", " ")) for label in host.split(".")[:-1])
+    """Whether a label of a host's name speaks of production; `acme.live` is just a domain.
+
+    A name without a dot, as within a cluster, has no domain: it is looked at whole.
+    """
+    labels = host.split(".")
+    return any(says_production(label.replace("_", " ")) for label in labels[:-1] or labels)
 
 
 def _live_keys(data: object, key: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -319,7 +319,7 @@ def test_every_operation_of_the_harness_has_its_label() -> None:
 @pytest.mark.parametrize("is_read", [True, False], ids=["with a database", "without"])
 def test_a_process_tells_what_was_deployed(is_read: bool) -> None:  # noqa: FBT001 - a parameter
     """`billing_build_info` is one series at 1 with version and commit, also without gauges."""
-    read = (lambda: {"billing_webhook_backlog": [({}, 1.0)]}) if is_read else None
+    read: Any = (lambda: {"billing_webhook_backlog": [({}, 1.0)]}) if is_read else None
     telemetry = BillingTelemetry(read, version="1.2.0", commit="ab12")
     told = {labels: v for (name, labels), v in samples(telemetry).items() if "build" in name}
     assert told == {(("commit", "ab12"), ("version", "1.2.0")): 1.0}

@@ -45,7 +45,7 @@ def _coverage(objectives: Objectives) -> Observable:
 
     def scopes(facts: Facts) -> Mapping[Any, float]:
         found: Mapping[Any, float | None] = facts.report["code_coverage"] or {}
-        return {scope: found[scope] for scope in _SCOPES if found.get(scope) is not None}
+        return {scope: share for scope in _SCOPES if (share := found.get(scope)) is not None}
 
     return Observable(
         "coverage",

@@ -89,6 +89,8 @@ def test_every_sign_is_told_at_once() -> None:
         ("https://api-live.acme.com:8443/v1", True),
         ("http://billing.production.svc.cluster.local", True),
         ("https://prod1.acme.com", True),
+        ("http://billing-prod:8080", True),
+        ("http://billing-staging:8080", False),
         ("https://billing.staging.acme.com", False),
         ("https://pre-prod.acme.com", False),
         ("https://products.delivery.acme.live", False),
