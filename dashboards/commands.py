@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.live_commands import push, validate
-from dashboards.proof.command import prove
+from dashboards.proof_commands import prove
 
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped

@@ -64,7 +64,10 @@ def test_an_old_database_is_not_served(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
-@pytest.mark.parametrize("sign", ["environment", "key", "marker"])
+@pytest.mark.parametrize(
+    "sign",
+    ["marker", *(pytest.param(sign, marks=pytest.mark.nightly) for sign in ("environment", "key"))],
+)
 def test_test_controls_refuse_to_start_in_production(tmp_path: Path, sign: str) -> None:
     """Any one sign of production is enough, and the message names it."""
     env = service_environment(tmp_path, "http://127.0.0.1:1")

@@ -53,7 +53,7 @@ def test_an_unknown_target_is_told_with_those_there_are(command: Command) -> Non
     finished, _ = refused(command, "--target", "missing.toml")
     finished.refused("no profile missing.toml")
     finished, _ = refused(command, "--suite", "load_test")
-    finished.refused("no suite 'load_test'", "Suites: contract, e2e, security")
+    finished.refused("no suite 'load_test'", "Suites: contract, e2e, load, security")
 
 
 def test_settings_that_make_no_sense_are_all_told(command: Command) -> None:
@@ -165,14 +165,8 @@ def test_a_target_that_hangs_is_told_after_one_timeout(command: Command) -> None
     assert code == "target_unreachable"
 
 
-@pytest.mark.parametrize(
-    ("fault", "workers"),
-    [
-        ("hang", "0"),
-        pytest.param("hang", "2", marks=pytest.mark.nightly),
-        pytest.param("stall", "0", marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("fault", "workers"), [("hang", "0"), ("hang", "2"), ("stall", "0")])
 def test_a_target_that_falls_silent_ends_the_run(
     command: Command, fault: Fault, workers: str
 ) -> None:

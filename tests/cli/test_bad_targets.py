@@ -43,9 +43,8 @@ def run(
     return {**report_of(report), "status": finished.status, "said": finished.err + finished.out}
 
 
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (2, 3))]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_lost_connections_are_never_a_breach(
     command: Command, stack: Stack, tmp_path: Path, seed: int
 ) -> None:

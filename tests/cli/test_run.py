@@ -95,6 +95,7 @@ def test_more_workers_run_the_same_tests(
     assert {file.name for file in folder.iterdir()} == REPORT_FILES
 
 
+@pytest.mark.nightly
 def test_the_same_seed_makes_the_same_choices(
     reference_run: dict[str, Any], two_runs: dict[str, Any]
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_target_unlike_the_reference_is_valid(two_runs: dict[str, Any]) -> Non
     assert secrets_in(folder / "acme") == []
 
 
+@pytest.mark.nightly
 def test_two_runs_do_not_disturb_each_other(two_runs: dict[str, Any]) -> None:
     """Two runs at the same time are both valid, and nothing of either is left."""
     assert [two_runs[name]["status"] for name in ("reference", "acme")] == [0, 0], two_runs

@@ -32,7 +32,9 @@ _END_S = 120.0
 
 
 @pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.nightly)]
+    scope="module",
+    # by day tests/staging/test_states.py holds the same of a target within the process
+    params=[pytest.param(kind, marks=pytest.mark.nightly) for kind in ("sqlite", "postgres")],
 )
 def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
