@@ -300,5 +300,6 @@ def test_the_command_is_light_to_import() -> None:
     folder = Path(commands.__file__).parent
     for file in folder.glob("*commands.py"):
         told = re.findall(r"^(?:from|import) (\S+)", file.read_text(), re.MULTILINE)
-        ours = [name for name in told if name not in {"__future__", "os", "pathlib", "typing", "typer"}]
+        light = {"__future__", "os", "pathlib", "typing", "typer"}
+        ours = [name for name in told if name not in light]
         assert [name for name in ours if not name.endswith("_commands")] == [], file.name
