@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure
 from harness import signing
-from suites.load.launcher import launch
+from suites.load.parent.launcher import launch
 from suites.load.plan import Plan
 from suites.load.scenarios.webhooks import Webhooks
 from suites.load.schedule import Stage
@@ -36,7 +36,7 @@ from suites.load.schedule import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
 
 ROOT = Path(__file__).parents[1]
 K6 = ROOT / "build" / "k6"

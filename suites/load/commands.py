@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suites.load import options as of  # noqa: TC001 - the same
+from suites.load.parent import options as of  # noqa: TC001 - the same
+from suites.load.parent.wish import RATE_CAP, RESULTS, SETTLE_S
 from suites.load.scenarios import SCENARIOS
-from suites.load.wish import RATE_CAP, RESULTS, SETTLE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def _scenario(name: str) -> Callable[..., int]:
         trace: of.Trace = False,  # noqa: FBT002 - the same
         json_file: of.JsonFile = None,
     ) -> int:
-        from suites.load.asking import run_command
+        from suites.load.parent.asking import run_command
 
         return run_command(name, locals() | {"name": name})
 
@@ -127,7 +127,7 @@ def worker(
     Plan and secrets come from the master over Locust's own connection, which is not encrypted: use
     a network that nobody else reads. The profile must be found here under the same name.
     """
-    from suites.load.launcher import work
+    from suites.load.parent.launcher import work
 
     if results:
         results.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def report(
 
     Try it: `billing-harness load report results/usage/load.json`
     """
-    from suites.load.asking import make_page
+    from suites.load.parent.asking import make_page
 
     return make_page(document, out)
 
@@ -156,7 +156,7 @@ def baseline_save(file: of.Baseline, documents: of.Documents = None) -> int:
 
     Try it: `billing-harness load baseline save baseline.json results/usage/load.json`
     """
-    from suites.load.asking import save_baseline
+    from suites.load.parent.asking import save_baseline
 
     return save_baseline(file, documents or [])
 
@@ -169,7 +169,7 @@ def baseline_compare(
 
     Try it: `billing-harness load baseline compare baseline.json results/usage/load.json`
     """
-    from suites.load.asking import compare_baseline
+    from suites.load.parent.asking import compare_baseline
 
     return compare_baseline(file, documents or [], json_file)
 

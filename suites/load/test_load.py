@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import Unknown
-from suites.load.loading import Silent
-from suites.load.running import load_on
-from suites.load.wish import Wish
+from suites.load.parent.loading import Silent
+from suites.load.parent.running import load_on
+from suites.load.parent.wish import Wish
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from ci.loads import LOAD_FILE, read_loads
 from ci.merge import MergeOptions, merge
 from ci.metrics import METRICS, read_registry
-from suites.load import exports
+from suites.load.report import exports
 from tests.ci.making import make_parts
 
 if TYPE_CHECKING:

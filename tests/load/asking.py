@@ -9,9 +9,9 @@ from harness.target.wire import Call
 
 if TYPE_CHECKING:
     from harness.ground import Ground
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.plan import Plan
-    from suites.load.result import Result
     from suites.load.scenarios import Options
     from suites.load.schedule import Stage
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from suites.load.measuring.result import Result
 from suites.load.plan import Plan
-from suites.load.result import Result
+from suites.load.report.writing import document
 from suites.load.schedule import Stage
-from suites.load.writing import document
 from tests.cli.command import REFERENCE
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suites.load.launcher import LoadProcess, Spread, launch
+from suites.load.parent.launcher import LoadProcess, Spread, launch
 from suites.load.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
     from suites.load.schedule import Stage
 
 DEADLINE_S = 120.0

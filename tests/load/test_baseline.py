@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SettingsError
-from suites.load import baseline
+from suites.load.measuring import baseline
 from tests.load.making import FIGURES, made
 
 if TYPE_CHECKING:

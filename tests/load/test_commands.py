@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from harness.errors import HarnessError, ProductionRefused, ReportError, SettingsError
 from suites.load.commands import app
-from suites.load.loading import Silent
+from suites.load.parent.loading import Silent
+from suites.load.parent.running import standing
+from suites.load.parent.wish import Wish, check_address, check_rate
 from suites.load.plan import Plan
-from suites.load.running import standing
+from suites.load.report.writing import place_for, write_results
 from suites.load.scenarios import SCENARIOS
 from suites.load.schedule import Stage
-from suites.load.wish import Wish, check_address, check_rate
-from suites.load.writing import place_for, write_results
 from tests.cli.command import CHECKOUT
 from tests.load.making import breach, made
 
@@ -55,7 +55,7 @@ def test_every_scenario_teaches_itself(name: str) -> None:
 def test_the_parent_never_loads_locust() -> None:
     """Commands, running and judging leave locust and gevent alone: they would patch the process."""
     code = (
-        "import sys, suites.load.commands, suites.load.asking, suites.load.test_load;"
+        "import sys, suites.load.commands, suites.load.parent.asking, suites.load.test_load;"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('locust', 'gevent')))"
     )
     told = subprocess.run(
@@ -112,7 +112,7 @@ def test_production_is_never_loaded(host: str) -> None:
 
 def test_a_strangers_host_needs_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine is free to be loaded; any other host has to be named."""
-    monkeypatch.setattr("suites.load.wish.refuse_production", lambda *_, **__: None)
+    monkeypatch.setattr("suites.load.parent.wish.refuse_production", lambda *_, **__: None)
     check_address(wish(), HERE)
     with pytest.raises(SettingsError, match="not this machine"):
         check_address(wish(), "https://198.51.100.7/hook")
@@ -159,7 +159,7 @@ def test_there_is_room_for_results_on_a_full_disk(
     def page(_: object) -> str:
         raise ReportError("report.html cannot be written: No space left on device")
 
-    monkeypatch.setattr("suites.load.writing.page", page)
+    monkeypatch.setattr("suites.load.report.writing.page", page)
     with place_for(tmp_path / "load"):
         kept = sum(file.stat().st_size for file in tmp_path.rglob("*"))
         lost = write_results(tmp_path / "load", made())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.load.launcher import Spread
+from suites.load.parent.launcher import Spread
 from suites.load.schedule import Stage, offsets
 from tests.load.process import FreezingServer, freezing_server, plan_of, run
 from tests.load.test_latency import at_rank
@@ -22,7 +22,7 @@ from tests.load.test_latency import at_rank
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
 
 RATE = 50.0
 NAMES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0}

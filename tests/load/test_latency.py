@@ -4,7 +4,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suites.load.latency import HIGHEST_US, Histogram, Moment, Track, coarse
+from suites.load.measuring.latency import HIGHEST_US, Histogram, Moment, Track, coarse
 
 _values = st.lists(st.integers(0, 10**9) | st.integers(0, 5000), min_size=1, max_size=1500)
 

@@ -11,7 +11,7 @@ from harness.history import Record
 from harness.provider import Journal
 from harness.session import Customer
 from harness.target.protocol import Outcome, unknown
-from suites.load.money import RequestsMatchOnce, everybody, matched, sums
+from suites.load.parent.money import RequestsMatchOnce, everybody, matched, sums
 from tests.core.books import CUSTOMER, Books
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.load.launcher import Spread, launch
+from suites.load.parent.launcher import Spread, launch
 from suites.load.schedule import Stage
 from tests.load.process import DEADLINE_S, freezing_server, plan_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BRIDGE = "bhload0"
 HERE = "10.213.77.1"
 _WORK = (
-    "import sys; from pathlib import Path; from suites.load.launcher import work; "
+    "import sys; from pathlib import Path; from suites.load.parent.launcher import work; "
     "sys.exit(work(sys.argv[1], int(sys.argv[2]), folder=Path(sys.argv[3])))"
 )
 

@@ -2,11 +2,11 @@ from functools import partial
 
 import pytest
 
-from suites.load.gathering import Ending, Worker, conclude, gather
-from suites.load.pacing import ClosedPool, OpenPool
+from suites.load.generator.pacing import ClosedPool, OpenPool
+from suites.load.measuring.gathering import Ending, Worker, conclude, gather
+from suites.load.measuring.recording import Recorder
+from suites.load.measuring.result import Result
 from suites.load.plan import Plan
-from suites.load.recording import Recorder
-from suites.load.result import Result
 from suites.load.schedule import Stage, offsets, share
 from tests.load.virtual import VirtualTime
 

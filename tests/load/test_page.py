@@ -13,10 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.errors import SettingsError
-from suites.load import charts
-from suites.load.exports import kinds_csv, series_csv
-from suites.load.live import live_metrics, live_text
-from suites.load.page import page
+from suites.load.parent.live import live_metrics, live_text
+from suites.load.report import charts
+from suites.load.report.exports import kinds_csv, series_csv
+from suites.load.report.page import page
 from tests.load.making import breach, made
 
 VOID = {"meta", "path", "circle", "br", "link", "img"}

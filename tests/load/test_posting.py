@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.target.wire import Call, NoReply, Reply
-from suites.load.posting import Connection
+from suites.load.generator.posting import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

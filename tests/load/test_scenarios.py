@@ -24,9 +24,10 @@ import pytest
 from harness.errors import SettingsError, TargetError
 from harness.stack.stack import Stack
 from harness.target.wire import Call
-from suites.load.loading import Silent
-from suites.load.result import Result
-from suites.load.running import standing
+from suites.load.measuring.result import Result
+from suites.load.parent.loading import Silent
+from suites.load.parent.running import standing
+from suites.load.parent.wish import Wish
 from suites.load.scenarios import SCENARIOS, Options, find_scenario
 from suites.load.scenarios.base import Base, draw
 from suites.load.scenarios.breakpoint import search
@@ -34,7 +35,6 @@ from suites.load.scenarios.rate_limit import RateLimit
 from suites.load.scenarios.soak import Soak, quarters
 from suites.load.scenarios.usage import Usage
 from suites.load.schedule import count, duration_s
-from suites.load.wish import Wish
 from tests.cli.command import PROGRAM, Command
 from tests.load.making import staging_profile
 from tests.proxy import Manners, misbehaving
@@ -43,7 +43,7 @@ from tests.stack.processes import eventually, marked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
     from tests.cli.command import Finished
 
 PATIENT = ("--generator-lateness", "60000")  # on a busy machine a load is to be judged all the same

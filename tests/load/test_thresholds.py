@@ -1,8 +1,8 @@
 import pytest
 
 from harness.errors import SettingsError
-from suites.load.result import Result
-from suites.load.thresholds import parse
+from suites.load.measuring.result import Result
+from suites.load.measuring.thresholds import parse
 
 
 def _result() -> Result:

@@ -12,9 +12,9 @@ import stripe
 
 from harness import signing
 from harness.target.wire import Reply
+from suites.load.generator.posting import Connection
+from suites.load.measuring.result import Result
 from suites.load.plan import Plan
-from suites.load.posting import Connection
-from suites.load.result import Result
 from suites.load.scenarios import Options, find_scenario
 from suites.load.scenarios.webhooks import ACCEPTED, EVENTS, FORGED, REFUSED, Webhooks
 from suites.load.schedule import Stage, count
@@ -22,7 +22,7 @@ from suites.load.schedule import Stage, count
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
 
 SECRET = "whsec_load"
 

@@ -13,12 +13,12 @@ import psutil  # type: ignore[import-untyped]  # it declares no types
 import pytest
 
 from harness.stack.process import direct
-from suites.load.conducting import Conductor
-from suites.load.gathering import Ending, Worker, conclude, gather, hopeless
-from suites.load.launcher import LoadProcess, Spread, launch
+from suites.load.generator.conducting import Conductor
+from suites.load.measuring.gathering import Ending, Worker, conclude, gather, hopeless
+from suites.load.measuring.recording import Recorder
+from suites.load.measuring.result import Result
+from suites.load.parent.launcher import LoadProcess, Spread, launch
 from suites.load.plan import Plan
-from suites.load.recording import Recorder
-from suites.load.result import Result
 from suites.load.schedule import Stage
 from tests.load.process import DEADLINE_S, freezing_server, plan_of, run, until
 
@@ -207,7 +207,7 @@ def test_a_hopeless_threshold_ends_the_run_with_99(tmp_path: Path) -> None:
 
 def test_a_target_that_vanishes_ends_the_run(tmp_path: Path, monkeypatch: Any) -> None:
     """Once arrivals only end without an answer, nothing more is begun: partial and unknown."""
-    monkeypatch.setattr("suites.load.conducting.SILENT_S", -5.0)
+    monkeypatch.setattr("suites.load.generator.conducting.SILENT_S", -5.0)
     wire = Wire()
     plan = _plan(str(tmp_path), thresholds=("errors.ratio<0.01",))
     conductor = Conductor(plan, {}, machine="m", send=wire)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.ground import Ground
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.plan import Model, Plan
-    from suites.load.result import Result
     from suites.load.schedule import Stage
 
 SCENARIOS = {

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from harness.ground import Ground
     from harness.session import Customer
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.plan import Plan
-    from suites.load.result import Result
     from suites.load.scenarios import Options
 
 _GOLDEN = 0.618_033_988_749_895

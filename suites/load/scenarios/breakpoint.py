@@ -9,7 +9,7 @@ from suites.load.scenarios.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
 
 _STEPS_MAX = 20
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from suites.load import crowd
+from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, pick
 
 if TYPE_CHECKING:
     from harness.ground import Ground
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
 
 _PROVIDER = "github"
 _TTL_MINUTES = 10

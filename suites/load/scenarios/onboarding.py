@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.session import Customer
-from suites.load.crowd import CARD
 from suites.load.scenarios.base import Base
+from suites.load.scenarios.crowd import CARD
 
 if TYPE_CHECKING:
     from harness.ground import Ground
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
 
 
 class Onboarding(Base):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import TargetError
 from harness.target.wire import Reply
-from suites.load import crowd
+from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, pick
 from suites.load.schedule import Stage
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.ground import Ground
-    from suites.load.client import Client
-    from suites.load.result import Result
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.scenarios import Options
 
 _TOO_MANY = 429  # RFC 6585, section 4

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.errors import TargetError, Unknown
 from harness.provider import SimulatorProvider
 from harness.timeline import HOUR_S
-from suites.load import crowd
-from suites.load.money import settle
+from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, pick
 
 if TYPE_CHECKING:
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
     from harness.ground import Ground
     from harness.session import Customer
-    from suites.load.client import Client
-    from suites.load.result import Result
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.schedule import Stage
 
 # A renewal is drafted, and finalised and paid an hour later.
@@ -74,7 +73,7 @@ class RenewalStorm(Base):
     def prepare(self, ground: Ground) -> dict[str, Any]:
         """Subscribe everybody, and let what they paid for arrive."""
         self._subscribers = crowd.many(ground, self._count, crowd.subscriber)
-        settle(ground, self._deadline_s)
+        crowd.settle(ground, self._deadline_s)
         plan = ground.target.profile.catalog.plan("pro")
         grants = ground.target.profile.catalog.grants
         held = grants.sign_up + grants.billing_added + (plan[1].included_units if plan else 0)
@@ -95,7 +94,7 @@ class RenewalStorm(Base):
         if not provider.advance(moment, self._deadline_s):
             raise Unknown(f"the payment provider did not settle within {self._deadline_s:g} s")
         ground.session("load/renewal-storm").ok("advance_time", to=moment)
-        settle(ground, self._deadline_s)
+        crowd.settle(ground, self._deadline_s)
         self._took_s = time.monotonic() - began
 
     def arrive(self, k: int, client: Client) -> None:

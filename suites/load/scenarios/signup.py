@@ -8,8 +8,8 @@ from suites.load.scenarios.base import Base
 from suites.load.schedule import Stage
 
 if TYPE_CHECKING:
-    from suites.load.client import Client
-    from suites.load.result import Result
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.scenarios import Options
 
 _PEAK = 100

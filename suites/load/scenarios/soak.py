@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.ground import Ground
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
 
 _INTERVALS_MIN = 8
 

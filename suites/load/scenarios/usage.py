@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from suites.load import crowd
+from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, draw, pick
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from harness.ground import Ground
     from harness.target.profile import Catalog
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
 
 _HOLDERS_MIN, _PAYERS_MIN = 5, 10
 _ANY = ("ok", "accepted", "refused")

@@ -24,9 +24,9 @@ from suites.load.schedule import Stage
 
 if TYPE_CHECKING:
     from harness.ground import Ground
-    from suites.load.client import Client
+    from suites.load.generator.client import Client
+    from suites.load.measuring.result import Result
     from suites.load.plan import Plan
-    from suites.load.result import Result
     from suites.load.scenarios import Options
 
 EVENTS = (

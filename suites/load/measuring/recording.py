@@ -6,7 +6,7 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from suites.load.latency import Histogram, Moment, Track
+from suites.load.measuring.latency import Histogram, Moment, Track
 
 if TYPE_CHECKING:
     from collections.abc import Callable

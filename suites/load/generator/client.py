@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from harness.naming import Names
     from harness.redact import Redactor
     from harness.target.protocol import Outcome, Performance, Role, Target
+    from suites.load.generator.posting import Connection
+    from suites.load.measuring.recording import Recorder
     from suites.load.plan import Plan
-    from suites.load.posting import Connection
-    from suites.load.recording import Recorder
 
 _US = 1_000_000
 _DONE = ("ok", "accepted")

@@ -13,10 +13,10 @@ from harness.history import History
 from harness.naming import Names
 from harness.redact import Redactor
 from harness.target.load import find_target
-from suites.load.client import Client, Surroundings
-from suites.load.pacing import ClosedPool, OpenPool, Pool
-from suites.load.posting import Connection
-from suites.load.recording import Recorder
+from suites.load.generator.client import Client, Surroundings
+from suites.load.generator.pacing import ClosedPool, OpenPool, Pool
+from suites.load.generator.posting import Connection
+from suites.load.measuring.recording import Recorder
 from suites.load.scenarios import find_scenario
 from suites.load.schedule import offsets, share
 

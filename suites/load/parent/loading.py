@@ -17,22 +17,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.errors import HarnessError, NotMapped, StackError, TargetUnreachable, Unknown
 from harness.partition import provenance
 from harness.running import died, reach
-from suites.load.launcher import launch
-from suites.load.live import live_metrics
-from suites.load.money import judge_money, settle
+from suites.load.measuring.result import Result
+from suites.load.parent.launcher import launch
+from suites.load.parent.live import live_metrics
+from suites.load.parent.money import judge_money
+from suites.load.parent.wish import check_rate
 from suites.load.plan import Plan
-from suites.load.result import Result
+from suites.load.report.writing import document, write_results
 from suites.load.scenarios import find_scenario
-from suites.load.wish import check_rate
-from suites.load.writing import document, write_results
+from suites.load.scenarios.crowd import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from harness.running import Running
-    from suites.load.launcher import LoadProcess
-    from suites.load.running import LoadGround
-    from suites.load.wish import Wish
+    from suites.load.parent.launcher import LoadProcess
+    from suites.load.parent.running import LoadGround
+    from suites.load.parent.wish import Wish
 
 _POLL_S = 0.2
 _LOOK_EVERY_S = 3.0

@@ -9,7 +9,7 @@ import jinja2
 
 from harness.money import spoken
 from harness.report.page import moment
-from suites.load import charts
+from suites.load.report import charts
 from suites.load.schedule import Stage, level
 
 if TYPE_CHECKING:
@@ -64,7 +64,10 @@ def _steps(spectrum: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
 @functools.cache
 def _template() -> jinja2.Template:
     loader = jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("suites.load", "."), jinja2.PackageLoader("harness.report", ".")]
+        [
+            jinja2.PackageLoader("suites.load.report", "."),
+            jinja2.PackageLoader("harness.report", "."),
+        ]
     )
     environment = jinja2.Environment(
         loader=loader,

@@ -8,9 +8,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from harness.cli.console import COLOURS, errors, output
-from suites.load.charts import ms
-from suites.load.result import RESULT_FILE
-from suites.load.writing import PAGE_FILE
+from suites.load.measuring.result import RESULT_FILE
+from suites.load.report.charts import ms
+from suites.load.report.writing import PAGE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from suites.load.measuring.result import Result
     from suites.load.plan import Plan
-    from suites.load.result import Result
 
 _SHOWN = 12
 _PARTS = 10

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReportError
 from harness.report.write import write_whole
-from suites.load.charts import ms
-from suites.load.exports import SUMMARY_FILE, kinds_csv, prometheus_text, series_csv, summary
-from suites.load.page import page
-from suites.load.result import RESULT_FILE
+from suites.load.measuring.result import RESULT_FILE
+from suites.load.report.charts import ms
+from suites.load.report.exports import SUMMARY_FILE, kinds_csv, prometheus_text, series_csv, summary
+from suites.load.report.page import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from suites.load.measuring.result import Result
     from suites.load.plan import Plan
-    from suites.load.result import Result
 
 PAGE_FILE = "report.html"
 PROMETHEUS_FILE = "load.prom"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from locust.stats import RequestStats, StatsEntry
 
-    from suites.load.recording import Recorder
+    from suites.load.measuring.recording import Recorder
 
 _METHOD = "load"
 

@@ -21,7 +21,7 @@ from harness.money import spoken
 from harness.operations import OPERATIONS
 from harness.session import Customer
 from harness.target.wire import Reply
-from harness.timeline import drain
+from suites.load.scenarios.crowd import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -212,17 +212,6 @@ def _unknown(reason: str) -> dict[str, Any]:
 
 def _nothing() -> dict[str, Any]:
     return {"customers": 0, "checks": [], "findings": [], "findings_count": 0}
-
-
-def settle(ground: Ground, deadline_s: float) -> None:
-    """Let webhooks arrive and background work end. Raises `Unknown` at the deadline."""
-    ends_at = time.monotonic() + deadline_s
-    session = ground.aside("settle")
-    for _ in range(2):  # what was delivered makes work, and work makes deliveries
-        left_s = max(1.0, ends_at - time.monotonic())
-        if ground.provider is not None and ground.provider.settle(left_s) is False:
-            raise Unknown(f"webhooks were not delivered within {deadline_s:g} s")
-        drain(session, max(1.0, ends_at - time.monotonic()))
 
 
 def everybody(history: Sequence[Record], prepared: Sequence[Customer]) -> list[Customer]:

@@ -16,7 +16,7 @@ from suites.load.schedule import level
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from suites.load.recording import Recorder
+    from suites.load.measuring.recording import Recorder
     from suites.load.schedule import Stage
 
     Clock = Callable[[], float]

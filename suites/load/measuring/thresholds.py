@@ -16,7 +16,7 @@ from harness.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from suites.load.result import Result
+    from suites.load.measuring.result import Result
 
 SERIES = ("latency_ms", "service_ms")
 STATISTICS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}

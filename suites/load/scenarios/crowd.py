@@ -1,12 +1,14 @@
-"""The customers that a load needs, made before it over plain HTTP, several at once."""
+"""The customers that a load needs, made before it over plain HTTP, several at once, and settled."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import TargetError, Unknown
+from harness.timeline import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,6 +75,17 @@ def without_units(session: Session) -> Customer:
         usage_id = session.names.new("usage")
         session.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
     return customer
+
+
+def settle(ground: Ground, deadline_s: float) -> None:
+    """Let webhooks arrive and background work end. Raises `Unknown` at the deadline."""
+    ends_at = time.monotonic() + deadline_s
+    session = ground.aside("settle")
+    for _ in range(2):  # what was delivered makes work, and work makes deliveries
+        left_s = max(1.0, ends_at - time.monotonic())
+        if ground.provider is not None and ground.provider.settle(left_s) is False:
+            raise Unknown(f"webhooks were not delivered within {deadline_s:g} s")
+        drain(session, max(1.0, ends_at - time.monotonic()))
 
 
 def requests_each(ground: Ground) -> int:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from harness.errors import SettingsError, StackError
 from harness.stack.ports import LOOPBACK, reserve
 from harness.stack.process import Child, describe_status
-from suites.load.result import RESULT_FILE, Result
+from suites.load.measuring.result import RESULT_FILE, Result
+from suites.load.plan import FOLDER_VARIABLE, PLAN_VARIABLE, SECRETS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,11 +26,8 @@ if TYPE_CHECKING:
 
 LOG_FILE = "load.log"
 GRACE_S = 8.0  # for the last books of all workers
-PLAN_VARIABLE = "BILLING_LOAD_PLAN"
-SECRETS_VARIABLE = "BILLING_LOAD_SECRETS_FD"
-FOLDER_VARIABLE = "BILLING_LOAD_FOLDER"
-_LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-_ROOT = Path(__file__).parents[2]
+_LOCUSTFILE = Path(__file__).parents[1] / "generator" / "locustfile.py"
+_ROOT = Path(__file__).parents[3]
 _POLL_S = 0.05
 
 

@@ -12,12 +12,12 @@ from harness.ground import Plan as GroundPlan
 from harness.naming import new_run_id, new_seed
 from harness.running import Running, StartOptions, first_customer, running
 from harness.target.load import find_target
-from suites.load.launcher import require_locust
-from suites.load.loading import Load, Teller
+from suites.load.measuring.thresholds import parse
+from suites.load.parent.launcher import require_locust
+from suites.load.parent.loading import Load, Teller
+from suites.load.parent.wish import Wish, check_address
+from suites.load.report.writing import place_for
 from suites.load.scenarios import find_scenario
-from suites.load.thresholds import parse
-from suites.load.wish import Wish, check_address
-from suites.load.writing import place_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suites.load.wish import SECRET_VARIABLE
+from suites.load.parent.wish import SECRET_VARIABLE
 
 _ASKED, _JUDGED, _SPREAD = "The load", "What must hold", "Over several processes or machines"
 _GUARDS, _TOLD, _LOCAL = "Guards", "Results", "The target, where it is started here"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from suites.load.latency import Histogram, Moment, Track
-from suites.load.result import Result
-from suites.load.thresholds import parse
+from suites.load.measuring.latency import Histogram, Moment, Track
+from suites.load.measuring.result import Result
+from suites.load.measuring.thresholds import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """What Locust loads: users that are slots of one schedule, and the events that lead them.
 
 The same code runs alone, with `--processes`, and as `--master` and `--worker`.
-`suites.load.launcher` starts it; the plan's path and the secrets' descriptor come by environment.
+`suites.load.parent.launcher` starts it; the plan's path and the secrets' descriptor come by
+environment.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ import gevent  # type: ignore[import-untyped]  # it declares no types
 import gevent.event  # type: ignore[import-untyped]  # it declares no types
 from locust import User, events, runners, task
 
-from suites.load.conducting import Conductor
-from suites.load.crew import Crew
-from suites.load.launcher import FOLDER_VARIABLE, PLAN_VARIABLE, SECRETS_VARIABLE
-from suites.load.plan import Plan
-from suites.load.webstats import Tally
+from suites.load.generator.conducting import Conductor
+from suites.load.generator.crew import Crew
+from suites.load.generator.webstats import Tally
+from suites.load.plan import FOLDER_VARIABLE, PLAN_VARIABLE, SECRETS_VARIABLE, Plan
 
 if TYPE_CHECKING:
     from locust.env import Environment

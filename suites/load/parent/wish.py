@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import SettingsError
 from harness.guard import Aimed, refuse_production
-from suites.load.launcher import Spread
+from suites.load.parent.launcher import Spread
 from suites.load.scenarios import Options
 
 if TYPE_CHECKING:

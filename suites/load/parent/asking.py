@@ -11,18 +11,24 @@ from harness.cli.console import errors, output, refusal_data
 from harness.errors import HarnessError, ReportError, SettingsError
 from harness.report.write import prepare_file, write_whole
 from harness.settings import run_settings
-from suites.load import baseline
-from suites.load.launcher import Spread
-from suites.load.loading import EXIT_INTERRUPTED
-from suites.load.page import page
+from suites.load.measuring import baseline
+from suites.load.measuring.result import RESULT_FILE, Result
+from suites.load.parent.launcher import Spread
+from suites.load.parent.loading import EXIT_INTERRUPTED
+from suites.load.parent.running import standing
+from suites.load.parent.telling import Terminal, tell_capacity, tell_verdict
+from suites.load.parent.wish import RESULTS, Wish
 from suites.load.plan import Model
-from suites.load.result import RESULT_FILE, Result
-from suites.load.running import standing
+from suites.load.report.page import page
+from suites.load.report.writing import (
+    EXIT_MISSED,
+    PAGE_FILE,
+    headline,
+    write_results,
+    write_summary,
+)
 from suites.load.scenarios import SCENARIOS
 from suites.load.scenarios.breakpoint import Breakpoint, search, step_of
-from suites.load.telling import Terminal, tell_capacity, tell_verdict
-from suites.load.wish import RESULTS, Wish
-from suites.load.writing import EXIT_MISSED, PAGE_FILE, headline, write_results, write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

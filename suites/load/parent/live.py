@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import SettingsError
 from harness.stack.ports import LOOPBACK
-from suites.load.exports import prometheus_text, summary
+from suites.load.report.exports import prometheus_text, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

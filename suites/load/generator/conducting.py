@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suites.load.gathering import Ending, Worker, conclude, counted, gather, hopeless
-from suites.load.result import RESULT_FILE, Result
+from suites.load.measuring.gathering import Ending, Worker, conclude, counted, gather, hopeless
+from suites.load.measuring.result import RESULT_FILE, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

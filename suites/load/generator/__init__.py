@@ -1,0 +1,1 @@
+"""What runs in the load process, under gevent: arrivals begun in time, sent, and led together."""

@@ -1,0 +1,1 @@
+"""What was measured: recorded, merged exactly, held against thresholds and earlier loads."""

@@ -1,0 +1,1 @@
+"""What a load leaves for readers and machines: the page, tables, metrics."""
