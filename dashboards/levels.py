@@ -108,9 +108,9 @@ def webhook_oldest_age_seconds(facts: Facts, at_s: float) -> Mapping[Labels, flo
     return {NOBODY: float(max((at_s - fact.at_s for fact in _owed(facts, at_s)), default=0.0))}
 
 
-def database_up(_: Facts, __: float) -> Mapping[Labels, float]:
-    """Give 1: facts were read from the database."""
-    return {NOBODY: 1.0}
+def database_up(facts: Facts, _: float) -> Mapping[Labels, float]:
+    """Give 1 where facts were read from the database, and 0 where nothing can be."""
+    return {NOBODY: float(bool(facts.events))}
 
 
 @dataclass(frozen=True, slots=True)

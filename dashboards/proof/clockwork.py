@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.errors import Unknown
 from harness.timeline import drain
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.provider import SimulatorProvider
     from harness.session import Session
 
+Knows: TypeAlias = Literal["all", "books", "nothing"]
 STEP_S = 300
 BEFORE_MARK_S = 20
 """How long before the mark a snapshot is taken, by the service's clock."""
@@ -30,13 +31,20 @@ _PHASE_MAX_S = STEP_S - 2 * BEFORE_MARK_S
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the service's metrics said, at a mark of virtual time; `wall_s` is when it was asked."""
+    """What the service's metrics said, at a mark of virtual time.
+
+    `wall_s` is when it was asked, and `took_s` how long it took. `knows` says what can be true of
+    it: everything; the books alone, where somebody wrote past the service; or only that they
+    cannot be read.
+    """
 
     name: str
     begins_s: int
     mark_s: int
     wall_s: float
     page: str
+    took_s: float = 0.0
+    knows: Knows = "all"
 
 
 @dataclass
@@ -51,9 +59,10 @@ class Clockwork:
     _begins_s: int = 0
     _wall_s: float = 0.0
 
-    def begin(self, at_s: int, *, can_settle: bool) -> None:
+    def begin(self, at_s: int, *, can_settle: bool) -> int:
         """Move time to the mark at or after a moment, and let happen what falls due until then.
 
+        Give the service's time after it, in Unix seconds.
         The service goes first, so that what it does about it is dated when it does it. Where
         nothing can settle, as without a provider, nothing is waited for.
         """
@@ -68,6 +77,7 @@ class Clockwork:
             raise Unknown("the payment provider did not settle")
         if can_settle:
             self.settle()
+        return self._begins_s + 1
 
     def settle(self) -> None:
         """Let every webhook arrive, and the service do what follows from it."""
@@ -75,7 +85,7 @@ class Clockwork:
             raise Unknown("webhooks were not delivered")
         drain(self.session, _SETTLE_S)
 
-    def end(self, name: str, *, can_settle: bool) -> Snapshot:
+    def end(self, name: str, *, can_settle: bool, knows: Knows = "all") -> Snapshot:
         """Move the service on to just before the next mark, and take the snapshot.
 
         Nothing is on its way then, so that it is clear what the snapshot has seen.
@@ -88,7 +98,9 @@ class Clockwork:
         mark_s = self._begins_s + STEP_S
         self.session.ok("advance_time", to=mark_s - BEFORE_MARK_S)
         wall_s = time.time()
-        found = Snapshot(name, self._begins_s, mark_s, wall_s, self.scrape())
+        page = self.scrape()
+        span_s = time.time() - wall_s
+        found = Snapshot(name, self._begins_s, mark_s, wall_s, page, span_s, knows)
         self.snapshots.append(found)
         return found
 

@@ -40,6 +40,7 @@ class When:
     moment: Moment
     asked_s: float
     share: float = EXACTLY
+    chosen: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def judge_query(  # noqa: PLR0913, PLR0917 - what a comparison is made of
     dashboard: str, observable: Observable, query: Query, bounds: Bounds, when: When, ask: Ask
 ) -> Shown:
     """Ask one query, and compare."""
-    expr = filled(query.expr, when.moment)
+    expr = filled(query.expr, when.moment, when.chosen)
     answer = ask(expr)
     values = {k: v for k, v in answer.values.items() if not math.isnan(v)}
     low = query.oracle.truth(bounds.least, when.moment)
@@ -104,10 +105,10 @@ def judge_alert(dashboard: str, alert: Alert, bounds: Bounds, when: When, ask: A
     return Shown(*told, {(): float(holds)}, {(): float(must)}, odd)
 
 
-def filled(expr: str, moment: Moment) -> str:
-    """Put values in for Grafana's variables: everything is chosen."""
+def filled(expr: str, moment: Moment, chosen: Labels = ()) -> str:
+    """Put values in for Grafana's variables: everything, where nothing is chosen."""
     windows = {"__range": f"{moment.range_s:.0f}s", "__rate_interval": f"{moment.rate_s:.0f}s"}
-    return fill(expr, windows)
+    return fill(expr, {**windows, **dict(chosen)})
 
 
 def expanded(expr: str) -> str:

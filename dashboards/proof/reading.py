@@ -90,10 +90,13 @@ class _Moments:
                 return float(snapshot.mark_s - _BEFORE_MARK_S)
         return None
 
-    def near(self, wall_s: float) -> tuple[float, ...]:
-        """Give both moments that wall time can belong to, where it is that of a snapshot."""
+    def near(self, wall_s: float, early_s: float) -> tuple[float, ...]:
+        """Give both moments that wall time can belong to, where it is that of a snapshot.
+
+        `early_s` is how long before the snapshot it is in doubt.
+        """
         for before, after in pairwise(self._snapshots):
-            if abs(wall_s - before.wall_s) < _AT_ONCE_S:
+            if -early_s <= wall_s - before.wall_s < before.took_s + _AT_ONCE_S:
                 return tuple(float(s.mark_s - _BEFORE_MARK_S) for s in (before, after))
         return ()
 
@@ -160,7 +163,7 @@ def _requests(seen: Seen, moments: _Moments) -> Iterator[Fact]:
 
 
 def _of_line(line: Mapping[str, Any], moments: _Moments) -> Iterator[Fact]:
-    """Give a request of the log; a scrape beside a snapshot may have been seen by it, or not."""
+    """Give a request of the log; one beside a snapshot may have been seen by it, or not."""
     took_s = line["duration_ms"] / 1000
     told: dict[str, Any] = {
         "operation": _ROUTES.get(line["route"], "other"),
@@ -168,7 +171,9 @@ def _of_line(line: Mapping[str, Any], moments: _Moments) -> Iterator[Fact]:
         "least_s": max(0.0, took_s - _ROUNDED_S),
         "most_s": took_s + _ROUNDED_S,
     }
-    near = moments.near(line["wall_s"]) if line["route"] == _SCRAPED else ()
+    # A scrape counts itself when it has ended; of the rest, what is in the log has been counted.
+    early_s = _AT_ONCE_S if line["route"] == _SCRAPED else 0.0
+    near = moments.near(line["wall_s"], early_s)
     if near:
         for at_s in near:
             yield Fact("request_served", at_s, {**told, _DOUBTFUL: True})

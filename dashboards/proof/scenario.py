@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dashboards.proof.bank import Bank
     from dashboards.proof.clockwork import Clockwork
+    from dashboards.proof.hand import Hand
     from harness.provider import Movement
     from harness.session import Customer, Session
     from harness.target.wire import Call
@@ -46,6 +47,7 @@ class Scenario:
     bank: Bank
     webhook_secret: str
     log: Callable[[], Iterable[Mapping[str, Any]]]
+    hand: Hand
     customers: dict[str, Customer] = field(default_factory=dict)
 
     def play(self, tell: Callable[[str], None]) -> None:
@@ -58,6 +60,21 @@ class Scenario:
             self.time.begin(begins_s, can_settle=self.bank.shut is None)
             act()
             self.time.end(title, can_settle=self.bank.shut is None)
+
+    def play_past_the_service(self, tell: Callable[[str], None]) -> None:
+        """Let a charge be booked twice by hand, and then let nobody read the books."""
+        titles = "somebody books a charge a second time", "the books cannot be read"
+        tell(titles[0])
+        at_s = self._an_hour_later()
+        self.hand.book_again(self._charges("payg")[0].provider_id, at_s)
+        self.time.end(titles[0], can_settle=True, knows="books")
+        tell(titles[1])
+        self._an_hour_later()
+        with self.hand.hiding():
+            self.time.end(titles[1], can_settle=False, knows="nothing")
+
+    def _an_hour_later(self) -> int:
+        return self.time.begin(self.time.snapshots[-1].mark_s + HOUR_S, can_settle=True)
 
     def _phases(self) -> tuple[tuple[str, int, Callable[[], None]], ...]:
         """Give each phase with its pause after the one before; renewals are paid an hour after."""

@@ -1,14 +1,17 @@
 """Runs every mutant, a line each, and writes what became of them; a run that was cut goes on.
 
-`--render` only writes the page anew from the facts of the last run.
+`--render` only writes the page anew from the facts of the last run. Two services run side by side.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.dashboards.mutation.report import FACTS, PAGE, render, write
 from tests.dashboards.mutation.running import (
@@ -18,9 +21,15 @@ from tests.dashboards.mutation.running import (
     broken_service,
     code_mutants,
     defect,
+    need_nothing_red,
     query_mutants,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
+
+_Key = tuple[str, str]
 _KEPT = Path("reports/dashboards-mutants.jsonl")
 
 
@@ -44,9 +53,25 @@ def _run() -> list[Result]:
     known = _known()
     found = [each for each in known.values() if each.kind.endswith("query")]
     found = found or [_keep(each) for each in query_mutants()]
-    for kind, name, place, text in code_mutants():
-        found.append(known.get((kind, name)) or _keep(broken_service(kind, name, place, text)))
-    return found + [known.get(("defect", n)) or _keep(defect(n)) for n in DEFECTS]
+    need_nothing_red()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        begun = {
+            (kind, name): pool.submit(broken_service, kind, name, place, text)
+            for kind, name, place, text in code_mutants()
+            if (kind, name) not in known
+        }
+        defects = (n for n in DEFECTS if ("defect", n) not in known)
+        begun |= {("defect", name): pool.submit(defect, name) for name in defects}
+        known |= {key: _keep(future.result()) for key, future in _in_order_of_ends(begun)}
+    order = [(kind, name) for kind, name, _, _ in code_mutants()]
+    return found + [known[key] for key in (*order, *(("defect", name) for name in DEFECTS))]
+
+
+def _in_order_of_ends(
+    begun: Mapping[_Key, Future[Result]],
+) -> Iterator[tuple[_Key, Future[Result]]]:
+    keys = {future: key for key, future in begun.items()}
+    yield from ((keys[future], future) for future in as_completed(keys))
 
 
 if __name__ == "__main__":

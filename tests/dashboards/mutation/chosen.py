@@ -14,6 +14,13 @@ FILES = (
 DRAWN_FROM = FILES[:1] + FILES[2:5]
 """Whence mutations are drawn: the catalogue is data, and of the worker's loop little is metrics."""
 
+_NOTING = (
+    "        found for row, was in touched.items() for found in _events(session, row, was)\n    ]"
+)
+_TELLING = """
+    for name, fields in session.info[_NOTED]:
+        _listener(session).record(name, **fields)"""
+
 CODE: tuple[tuple[str, str, str, str], ...] = (
     ("drop an increment", FILES[1],
      'Effect("billing_usage_fixes_total"),', ""),
@@ -44,7 +51,9 @@ CODE: tuple[tuple[str, str, str, str], ...] = (
      '_OWED = WebhookEvent.state.in_(("pending", "waiting"))',
      '_OWED = WebhookEvent.state.in_(("waiting",))'),
     ("told before the commit, and after", FILES[2],
-     "    session.info[_NOTED] = [", "    _committed(session)\n    session.info[_NOTED] = ["),
+     _NOTING, _NOTING + _TELLING),
+    ("an event that nobody declares", FILES[2],
+     'yield "invoice_paid", money', 'yield "invoice_settled", money'),
     ("a segment for all", FILES[2],
      '"customer_segment": "marketplace" if is_marketplace else "self_serve"',
      '"customer_segment": "self_serve"'),

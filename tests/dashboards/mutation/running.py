@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from dashboards.objectives import Objectives
 from dashboards.observables import plans
+from dashboards.observables.model import Section
 from dashboards.promtest.write import fill, panel_tests
-from dashboards.proof.judging import judge_alert, judge_query
-from dashboards.proof.prove import prove_virtual, virtual, when_of
+from dashboards.proof.prove import judge_moments, prove_virtual, virtual
 from dashboards.proof.reading import read_facts
-from dashboards.proof.world import Wanted, play, world
+from dashboards.proof.world import Wanted, watch
 from dashboards.yaml import to_yaml
 from harness.errors import HarnessError
 from tests.dashboards.mutation.chosen import CODE, DRAWN_FROM
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dashboards.observables.model import DashboardPlan, Observable, Query
-    from dashboards.proof.judging import Shown, When
-    from dashboards.proof.prometheus import Answer, Prometheus
+    from dashboards.proof.judging import Shown
+    from dashboards.proof.prometheus import Prometheus
     from dashboards.proof.reading import Bounds
     from dashboards.proof.world import Seen
 
@@ -79,6 +79,13 @@ def broken_service(kind: str, name: str, place: str, text: str) -> Result:
 def defect(name: str) -> Result:
     """Run the service with one of its own defects."""
     return _proven("defect", name, Wanted(SEED, defects=(name,)))
+
+
+def need_nothing_red() -> None:
+    """Raise `AssertionError` where the right service already differs: then no kill says a thing."""
+    right = _proven("control", "nothing is changed", Wanted(SEED))
+    if right.status != "survived":
+        raise AssertionError(f"the service as it is: {right.status}, {right.told}")
 
 
 def _proven(kind: str, name: str, wanted: Wanted) -> Result:
@@ -160,34 +167,41 @@ class _Recording:
     bounds: Bounds
     prometheus: Prometheus
 
+    def need_nothing_red(self) -> None:
+        """Raise `AssertionError` where what is not changed differs already."""
+        shown = judge_moments(self.plan, self.bounds, self.seen.snapshots, self.prometheus)
+        if odd := [word for each in shown for word in each.differs]:
+            raise AssertionError(f"the queries as they are: {odd}")
+
     def asked(self, kind: str, change: Change) -> Result:
         """Ask a changed query at every moment."""
-        shown = [self._shown(change, when_of(each)) for each in self.seen.snapshots[1:]]
+        plan = _with_one(self.plan, change)
+        shown = judge_moments(plan, self.bounds, self.seen.snapshots, self.prometheus)
         name = f"{change.place}: {change.old} → {change.new or 'nothing'}"
         return _judged(kind, name, [each for each in shown if not each.is_equal])
-
-    def _shown(self, change: Change, when: When) -> Shown:
-        def ask(expr: str) -> Answer:
-            return self.prometheus.ask(expr, when.asked_s)
-
-        for alert in self.plan.alerts:
-            if alert.name == change.place:
-                mutant = replace(alert, expr=change.text)
-                return judge_alert("billing", mutant, self.bounds, when, ask)
-        each, query = _original(self.plan, change)
-        mutated = replace(query, expr=change.text)
-        return judge_query("billing", each, mutated, self.bounds, when, ask)
 
 
 @contextlib.contextmanager
 def _recorded() -> Iterator[_Recording]:
     with tempfile.TemporaryDirectory(prefix="queries-") as name:
         folder = Path(name)
-        with world(Wanted(SEED), folder) as there:
-            play(there, quiet)
-            seen = there.seen()
+        seen = watch(Wanted(SEED), folder, quiet)
         with virtual(folder, seen.snapshots) as prom:
-            yield _Recording(plans(Objectives())[0], seen, read_facts(seen), prom)
+            found = _Recording(plans(Objectives())[0], seen, read_facts(seen), prom)
+            found.need_nothing_red()
+            yield found
+
+
+def _with_one(plan: DashboardPlan, change: Change) -> DashboardPlan:
+    """Give a plan of nothing but the changed query or alert."""
+    holders = [each for each in plan.observables if change.place in {a.name for a in each.alerts}]
+    if holders:
+        alerts = [replace(a, expr=change.text) for a in plan.alerts if a.name == change.place]
+        only = replace(holders[0], queries=(), alerts=tuple(alerts))
+    else:
+        each, query = _original(plan, change)
+        only = replace(each, queries=(replace(query, expr=change.text),), alerts=())
+    return replace(plan, sections=(Section("changed", (only,)),))
 
 
 def _original(plan: DashboardPlan, change: Change) -> tuple[Observable, Query]:
