@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _SHORTEST = 6
 _NEVER = "(?!)"
 _PUT = "[secret]"
+_BEGIN = 4
 _KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
 _RAW_KEY = re.compile(rb"[A-Za-z0-9_-]{24,}")
 
@@ -26,13 +27,17 @@ class Redactor:
     not replaced: they would mangle unrelated text, and are no secrets.
 
     Keys as services make them, long and of letters that every spelling leaves alone, are looked up
-    in a set instead of searched for one by one: a load knows ten thousand of them.
+    in a set instead of searched for one by one: a load knows ten thousand of them. Only where a
+    key may begin, by the letters that those known begin with, is one looked for: a body of
+    megabytes may be one run of such letters.
     """
 
     def __init__(self, secrets: frozenset[str] = frozenset()) -> None:
         self._lock = threading.Lock()
         self._keys: set[str] = set()
         self._lengths: tuple[int, ...] = ()  # those of keys, the longest first
+        self._begins: tuple[set[str], ...] = tuple(set() for _ in range(_BEGIN))
+        self._begin = re.compile(_NEVER)  # what may begin a key
         self._secrets: set[str] = set()
         self._pattern = re.compile(_NEVER)
         self._raw = re.compile(_NEVER.encode())
@@ -46,8 +51,9 @@ class Redactor:
             return
         with self._lock:
             if _KEY.fullmatch(secret) and not any(_overlap(secret, odd) for odd in self._secrets):
-                self._keys.add(secret)
+                self._learn_begin(secret)
                 self._lengths = tuple(sorted({*self._lengths, len(secret)}, reverse=True))
+                self._keys.add(secret)
                 return
             # Of two that hold each other, only a search for the longest leaves no tail.
             self._secrets |= {secret, *(key for key in self._keys if _overlap(key, secret))}
@@ -78,16 +84,27 @@ class Redactor:
             return [self.data(entry) for entry in value]
         return value
 
+    def _learn_begin(self, key: str) -> None:
+        if all(letter in known for letter, known in zip(key, self._begins, strict=False)):
+            return
+        for letter, known in zip(key, self._begins, strict=False):
+            known.add(letter)
+        letters = ("".join(map(re.escape, sorted(known))) for known in self._begins)
+        self._begin = re.compile("".join(f"[{each}]" for each in letters))
+
     def _blot(self, run: str) -> str:
         """Replace every key in a run of letters that keys are made of."""
         kept: list[str] = []
-        place = 0
-        while place < len(run):
+        done = place = 0
+        while begin := self._begin.search(run, place):
+            place = begin.start()
             parts = (run[place : place + length] for length in self._lengths)
             key = next((part for part in parts if part in self._keys), None)
-            kept.append(_PUT if key else run[place])
+            if key:
+                kept += (run[done:place], _PUT)
+                done = place + len(key)
             place += len(key or run[place])
-        return "".join(kept)
+        return "".join([*kept, run[done:]])
 
 
 def _overlap(key: str, odd: str) -> bool:
