@@ -1,4 +1,4 @@
-"""A pipeline of two partitions with something of everything, merged and pushed as in CI.
+"""Pipelines of two partitions, merged and pushed as in CI: one with something of everything.
 
 The merged report that `ci merge` writes is the truth, and `ci metrics push` to a real Pushgateway
 is what panels see. Both run as commands: this folder knows their words and files alone.
@@ -12,9 +12,10 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dashboards.facts import Facts
+from dashboards.facts import DAY_S, Facts
 from dashboards.proof.prometheus import READY_S, need
 from harness.checks.verdict import CheckVerdict
 from harness.errors import StackError
@@ -28,7 +29,7 @@ from harness.stack.process import Child
 from harness.target.load import fixtures_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _COMMAND_S = 60.0
@@ -55,57 +56,95 @@ LOAD: Mapping[str, Any] = {
 }  # fmt: skip
 """What a load run comes to, in the words of its result document; unlike in every figure."""
 _COBERTURA = """<?xml version="1.0" ?>
-<coverage line-rate="0.75"><packages><package name="a"><classes>
+<coverage line-rate="{rate}"><packages><package name="a"><classes>
 <class filename="service/webhooks.py" name="w"><lines><line number="1" hits="1"/>
 <line number="2" hits="1"/></lines></class>
 <class filename="service/plain.py" name="p"><lines><line number="1" hits="1"/>
-<line number="2" hits="0"/></lines></class></classes></package></packages></coverage>
+<line number="2" hits="{hits}"/></lines></class></classes></package></packages></coverage>
 """
 
 
-@contextlib.contextmanager
-def pushed(folder: Path) -> Iterator[tuple[str, Facts]]:
-    """Merge a run, push it to a Pushgateway of its own, and give its address and the truth.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A pipeline's run: its tests as name, result, seconds and whether flaky; how its gates ended.
 
-    Raises `StackError` where a program or a command does not do what it should.
+    `hits` is how often the service's plain code was executed, `part_s` what a partition took.
     """
-    place = folder / "pipeline"
+
+    name: str
+    title: str
+    ago_s: float
+    part_s: float
+    tests: Sequence[tuple[str, str, float, bool]]
+    gates: Mapping[str, int]
+    hits: int
+    earlier: int = 0
+
+
+FAILED = Run("failed", "a run with something of everything", 200, 30, _TESTS, _GATES, 0)
+SLOW = Run(
+    *("slow", "a run that was slow, well and long ago", 2 * DAY_S, 400),
+    tests=tuple((test, "passed", 2.5, False) for test, *_ in _TESTS),
+    gates=dict.fromkeys(_GATES, 0),
+    hits=1,
+    earlier=4,
+)
+"""Two runs, so that each panel has something to show, and each alert is once to fire."""
+
+
+def push_run(run: Run, folder: Path, gateway: str) -> Facts:
+    """Merge a run, push it, and give the truth of it.
+
+    Raises `StackError` where a command does not do what it should.
+    """
+    place = folder / f"pipeline-{run.name}"
     place.mkdir()
-    _write_partitions(place)
-    load, matrix = place / "load.json", fixtures_folder() / "kill_matrix.json"
+    _write_partitions(place, run)
+    load, matrix = place / "load.json", place / "matrix.json"
     load.write_text(json.dumps(LOAD), encoding="utf-8")
-    _merge(place, matrix)
-    with _pushgateway(place) as url:
-        wanted = ["metrics", "push", "merged", "--matrix", str(matrix), "--load", str(load)]
-        _ci(place, *wanted, PUSHGATEWAY_URL=url)
-        yield url, _truth(place, matrix)
-
-
-def _truth(place: Path, matrix: Path) -> Facts:
+    known = json.loads((fixtures_folder() / "kill_matrix.json").read_text("utf-8"))
+    # Whether the last gauntlet was cut short is no matter of this run's.
+    matrix.write_text(json.dumps({**known, "complete": True}), encoding="utf-8")
+    _merge(place, run, matrix)
+    wanted = ["metrics", "push", "merged", "--matrix", str(matrix), "--load", str(load)]
+    _ci(place, *wanted, PUSHGATEWAY_URL=gateway)
     report = json.loads((place / "merged" / "report.json").read_text("utf-8"))
     return Facts(report=report, load=LOAD, matrix=json.loads(matrix.read_text("utf-8")))
 
 
-def _write_partitions(place: Path) -> None:
-    began_s = time.time() - 200
-    names = [test[0] for test in _TESTS]
+def _write_partitions(place: Path, run: Run) -> None:
+    began_s = time.time() - run.ago_s
+    names = [test[0] for test in run.tests]
     for index in (1, 2):
-        own = [_result(*test) for test in _TESTS[index - 1 :: 2]]
+        own = [_result(*test) for test in run.tests[index - 1 :: 2]]
         results = RunResults(
             target="reference",
             seed=7,
             run_id=f"proof{index}",
             started_at=began_s + index,
-            duration_s=30.0 * index + 0.5,
+            duration_s=run.part_s * index + 0.5,
             tests=tuple(own),
             checks=(CheckVerdict("books", "Books balance", "valid", examined=2, facts=3),),
-            coverage=Coverage(tuple(OPERATIONS), ("create_customer",), ("BH-9",), ()),
+            coverage=Coverage(tuple(OPERATIONS), tuple(OPERATIONS), ("BH-9",), ()),
             customers=2,
             partition=_share(index, names, own),
         )
         folder = place / "parts" / f"part-{index}"
         folder.mkdir(parents=True)
         write_report(results, folder, Redactor())
+        (folder / "history.jsonl").touch()
+    _write_record(place, run, began_s)
+
+
+def _write_record(place: Path, run: Run, began_s: float) -> None:
+    """Write the runs before it, which were quick: half of them failed."""
+    told = {test: ("passed", 0.5) for test, *_ in run.tests}
+    lines = (
+        {"at": began_s - 3600 * (run.earlier - n), "commit": f"{n}" * 8, "branch": "main",
+         "verdict": "valid", "exit_status": n % 2, "duration_s": 60.0, "tests": told, "flaky": ()}
+        for n in range(run.earlier)
+    )  # fmt: skip
+    (place / "record.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _share(index: int, names: list[str], own: list[TestResult]) -> dict[str, Any]:
@@ -129,11 +168,12 @@ def _result(test: str, result: Any, duration_s: float, is_flaky: bool) -> TestRe
     return TestResult(test, suite, title, ("BH-9",), result, duration_s, reason, flaky=is_flaky)
 
 
-def _merge(place: Path, matrix: Path) -> None:
-    for name, status in _GATES.items():
+def _merge(place: Path, run: Run, matrix: Path) -> None:
+    for name, status in run.gates.items():
         script = f"import sys; print('Found {status} errors'); sys.exit({int(status > 0)})"
         _ci(place, "gate", name, "--out", "parts/gates", "--", sys.executable, "-c", script)
-    (place / "coverage.xml").write_text(_COBERTURA, encoding="utf-8")
+    coverage = _COBERTURA.format(rate=(3 + run.hits) / 4, hits=run.hits)
+    (place / "coverage.xml").write_text(coverage, encoding="utf-8")
     (place / "durations.json").write_text("{}", encoding="utf-8")
     _ci(
         place, "merge", "parts", "--out", "merged", "--partitions", "2", "--matrix", str(matrix),
@@ -160,7 +200,8 @@ def _ci(place: Path, *words: str, **more: str) -> None:
 
 
 @contextlib.contextmanager
-def _pushgateway(place: Path) -> Iterator[str]:
+def pushgateway(place: Path) -> Iterator[str]:
+    """Start a Pushgateway of its own, and give its address. Raises `StackError`."""
     program = need("prometheus-pushgateway")
     with reserve(0, "Pushgateway") as listener:
         url = url_of(listener)

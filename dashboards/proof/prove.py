@@ -15,7 +15,7 @@ from dashboards.levels import LEVELS
 from dashboards.observables import plans
 from dashboards.proof.clockwork import BEFORE_MARK_S
 from dashboards.proof.judging import Shown, When, judge_alert, judge_query
-from dashboards.proof.pipeline import pushed
+from dashboards.proof.pipeline import FAILED, SLOW, push_run, pushgateway
 from dashboards.proof.prometheus import Prometheus, backfill, need, prometheus
 from dashboards.proof.reading import Bounds, read_facts
 from dashboards.proof.timeline import JOB, open_metrics
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from dashboards.objectives import Objectives
     from dashboards.observables.model import DashboardPlan, Observable, Query
     from dashboards.proof.clockwork import Snapshot
-    from dashboards.proof.world import Seen
 
 RATE_S = 1200
 SEGMENT = "marketplace"
@@ -36,7 +35,6 @@ SEGMENT = "marketplace"
 _SEGMENT, _METRIC = '"$segment"', re.compile(r"billing_\w+")
 _PUSHED = ("ci", "load")
 LIVE = "as it was scraped"
-PUSHED = "as it was pushed"
 STRETCHED_SHARE = 0.05
 """What Prometheus may stretch a live window by, and scrapes may miss of their own requests."""
 _FIXED = re.compile(r"\[\d+[smhd]\]|job:")
@@ -77,12 +75,11 @@ def prove(objectives: Objectives, wanted: Wanted, tell: Callable[[str], None]) -
     made = plans(objectives)
     with tempfile.TemporaryDirectory(prefix="proof-") as name:
         folder = Path(name)
-        seen, shown = _live(folder, wanted, made, tell)
+        snapshots, bounds, shown = _live(folder, wanted, made, tell)
         tell("virtual time goes into Prometheus")
-        with virtual(folder, seen.snapshots) as there:
-            bounds = read_facts(seen)
-            shown = judge_moments(made[0], bounds, seen.snapshots, there) + shown
-            courses = _courses(made[0], seen.snapshots, there)
+        with virtual(folder, snapshots) as there:
+            shown = judge_moments(made[0], bounds, snapshots, there) + shown
+            courses = _courses(made[0], snapshots, there)
     return Proof(wanted.seed, began_s, time.monotonic() - began, tuple(shown), courses)
 
 
@@ -92,9 +89,9 @@ def prove_virtual(
     """Prove the billing dashboard in virtual time alone: the quick half. Raises `StackError`."""
     with tempfile.TemporaryDirectory(prefix="proof-") as name:
         folder = Path(name)
-        seen = watch(wanted, folder, tell)
-        with virtual(folder, seen.snapshots) as prom:
-            return judge_moments(plans(objectives)[0], read_facts(seen), seen.snapshots, prom)
+        snapshots, bounds = watch(wanted, folder, tell)
+        with virtual(folder, snapshots) as prom:
+            return judge_moments(plans(objectives)[0], bounds, snapshots, prom)
 
 
 @contextlib.contextmanager
@@ -168,14 +165,15 @@ def _alert(there: Prometheus, name: str, alert: Any, bounds: Bounds, when: When)
 
 def _live(
     folder: Path, wanted: Wanted, made: Sequence[DashboardPlan], tell: Callable[[str], None]
-) -> tuple[Seen, list[Shown]]:
+) -> tuple[Sequence[Snapshot], Bounds, list[Shown]]:
     """Play the scenario while a Prometheus scrapes it, and judge what it then shows."""
     with contextlib.ExitStack() as undo:
         undo.enter_context(understood())
         tell("the stack starts")
         there = undo.enter_context(world(wanted, folder))
         tell("a pipeline is merged and pushed")
-        gateway, facts = undo.enter_context(pushed(folder))
+        gateway = undo.enter_context(pushgateway(folder))
+        facts = push_run(FAILED, folder, gateway)
         scrapes = _scrapes(folder, there, gateway)
         watching = undo.enter_context(prometheus(folder, "live", scrapes))
         _scraped_since(watching, 0.0)
@@ -184,10 +182,13 @@ def _live(
         tell("Prometheus is asked")
         at_s = _scraped_since(watching, time.time())
         shown = _judge_live(made[0], read_facts(seen), seen.snapshots, watching, at_s)
-        for plan in (each for each in made if each.name in _PUSHED):
-            shown += _judge_pushed(plan, facts, watching, at_s)
+        shown += _judge_pushed(made, _PUSHED, facts, watching, (at_s, FAILED.title))
+        facts = push_run(SLOW, folder, gateway)
+        at_s = _scraped_since(watching, time.time())
+        shown += _judge_pushed(made, _PUSHED, facts, watching, (at_s, SLOW.title))
         there.scenario.play_past_the_service(tell)
-        return there.seen(), shown
+        seen = there.seen()
+        return seen.snapshots, read_facts(seen), shown
 
 
 def _scrapes(folder: Path, there: World, gateway: str) -> list[dict[str, Any]]:
@@ -254,15 +255,24 @@ def _judge_live(
     return found + [_alert(there, plan.name, alert, bounds, when) for alert in alerts]
 
 
-def _judge_pushed(plan: DashboardPlan, facts: Facts, there: Prometheus, at_s: float) -> list[Shown]:
-    when = When(PUSHED, Moment(at_s), at_s)
-    bounds = Bounds(facts, facts)
-    found = [
-        _ask(there, plan.name, each, query, bounds, when)
-        for each in plan.observables
-        for query in each.queries
-    ]
-    return found + [_alert(there, plan.name, alert, bounds, when) for alert in plan.alerts]
+def _judge_pushed(
+    made: Sequence[DashboardPlan],
+    names: Sequence[str],
+    facts: Facts,
+    there: Prometheus,
+    seen: tuple[float, str],
+) -> list[Shown]:
+    at_s, title = seen
+    when, bounds = When(f"as it was pushed: {title}", Moment(at_s), at_s), Bounds(facts, facts)
+    found: list[Shown] = []
+    for plan in (each for each in made if each.name in names):
+        found += (
+            _ask(there, plan.name, each, query, bounds, when)
+            for each in plan.observables
+            for query in each.queries
+        )
+        found += (_alert(there, plan.name, alert, bounds, when) for alert in plan.alerts)
+    return found
 
 
 def _courses(

@@ -16,6 +16,9 @@ from dashboards.proof.clockwork import STEP_S
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.samples import Sample
+
     from dashboards.proof.clockwork import Snapshot
 
 JOB = "billing"
@@ -54,15 +57,11 @@ def _samples(page: str) -> list[tuple[str, str, str]]:
     """Give family, series and value of each sample; families are split, for no type is claimed.
 
     It is told as two instances behind one address would tell it: each reads all gauges from the
-    same database, and has counted half of what was counted.
+    same database, and has counted a part of what was counted.
     """
     found = []
     for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            if sample.name.endswith("_created"):
-                continue
-            first, second = _halves(sample.value)
-            shares = (sample.value,) * 2 if family.type == "gauge" else (first, second)
+        for sample, shares in _shared(family):
             for number, value in enumerate(shares, start=1):
                 labels = {"job": JOB, "instance": f"proof:{number}", **sample.labels}
                 inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
@@ -70,8 +69,30 @@ def _samples(page: str) -> list[tuple[str, str, str]]:
     return found
 
 
+def _shared(family: Metric) -> Iterator[tuple[Sample, tuple[float, float]]]:
+    """Give each sample with what the one instance tells of it, and what the other.
+
+    Of a distribution every other bucket's observations were seen by the one: their shapes differ.
+    """
+    whose, below, parts, number = None, 0.0, [0.0, 0.0], 0
+    for sample in family.samples:
+        if sample.name.endswith("_bucket"):
+            about = {key: text for key, text in sample.labels.items() if key != "le"}
+            if about != whose:
+                whose, below, parts, number = about, 0.0, [0.0, 0.0], 0
+            parts[number % 2] += sample.value - below
+            below, number = sample.value, number + 1
+            yield sample, (parts[0], parts[1])
+        elif family.type == "histogram" and sample.name.endswith("_count"):
+            yield sample, (parts[0], parts[1])
+        elif family.type == "gauge":
+            yield sample, (sample.value, sample.value)
+        elif not sample.name.endswith("_created"):
+            yield sample, _halves(sample.value)
+
+
 def _halves(value: float) -> tuple[float, float]:
-    """Split a count so that both parts only ever grow, and each bucket holds the one below it.
+    """Split a count so that both parts only ever grow.
 
     >>> _halves(7.0), _halves(0.5)
     ((4.0, 3.0), (0.25, 0.25))

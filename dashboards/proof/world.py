@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dashboards.proof.bank import Bank
 from dashboards.proof.clockwork import Clockwork
 from dashboards.proof.hand import Hand
+from dashboards.proof.reading import read_facts
 from dashboards.proof.scenario import Scenario
 from harness.errors import StackError, Unknown
 from harness.ground import Ground, Plan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from dashboards.proof.bank import Answered
     from dashboards.proof.clockwork import Snapshot
+    from dashboards.proof.reading import Bounds
     from harness.history import Record
 
 _TIMEOUT_S = 20.0
@@ -164,12 +166,18 @@ def _log_lines(folder: Path) -> Iterator[dict[str, Any]]:
                 yield {**told, "wall_s": at.timestamp()}
 
 
-def watch(wanted: Wanted, folder: Path, tell: Callable[[str], None]) -> Seen:
-    """Play everything on a stack of its own, and give what everybody saw. Raises `StackError`."""
+def watch(
+    wanted: Wanted, folder: Path, tell: Callable[[str], None]
+) -> tuple[Sequence[Snapshot], Bounds]:
+    """Play everything on a stack of its own; give its metrics, and what happened.
+
+    Raises `StackError`.
+    """
     with understood(), world(wanted, folder) as there:
         there.scenario.play(tell)
         there.scenario.play_past_the_service(tell)
-        return there.seen()
+        seen = there.seen()
+        return seen.snapshots, read_facts(seen)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,6 @@ from dashboards.observables import plans
 from dashboards.observables.model import Section
 from dashboards.promtest.write import fill, panel_tests
 from dashboards.proof.prove import judge_moments, prove_virtual, virtual
-from dashboards.proof.reading import read_facts
 from dashboards.proof.world import Wanted, watch
 from dashboards.yaml import to_yaml
 from harness.errors import HarnessError
@@ -27,13 +26,13 @@ from tests.dashboards.mutation.drawing import Change, drawn, promql_changes, pyt
 from tests.dashboards.test_promtool import ALERTS, QUERIES, promtool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dashboards.observables.model import DashboardPlan, Observable, Query
+    from dashboards.proof.clockwork import Snapshot
     from dashboards.proof.judging import Shown
     from dashboards.proof.prometheus import Prometheus
     from dashboards.proof.reading import Bounds
-    from dashboards.proof.world import Seen
 
 ROOT = Path(__file__).parents[3]
 SEED = 41
@@ -163,20 +162,20 @@ class _Recording:
     """A right service's virtual time in a Prometheus, of which changed queries can be asked."""
 
     plan: DashboardPlan
-    seen: Seen
+    snapshots: Sequence[Snapshot]
     bounds: Bounds
     prometheus: Prometheus
 
     def need_nothing_red(self) -> None:
         """Raise `AssertionError` where what is not changed differs already."""
-        shown = judge_moments(self.plan, self.bounds, self.seen.snapshots, self.prometheus)
+        shown = judge_moments(self.plan, self.bounds, self.snapshots, self.prometheus)
         if odd := [word for each in shown for word in each.differs]:
             raise AssertionError(f"the queries as they are: {odd}")
 
     def asked(self, kind: str, change: Change) -> Result:
         """Ask a changed query at every moment."""
         plan = _with_one(self.plan, change)
-        shown = judge_moments(plan, self.bounds, self.seen.snapshots, self.prometheus)
+        shown = judge_moments(plan, self.bounds, self.snapshots, self.prometheus)
         name = f"{change.place}: {change.old} → {change.new or 'nothing'}"
         return _judged(kind, name, [each for each in shown if not each.is_equal])
 
@@ -185,9 +184,9 @@ class _Recording:
 def _recorded() -> Iterator[_Recording]:
     with tempfile.TemporaryDirectory(prefix="queries-") as name:
         folder = Path(name)
-        seen = watch(Wanted(SEED), folder, quiet)
-        with virtual(folder, seen.snapshots) as prom:
-            found = _Recording(plans(Objectives())[0], seen, read_facts(seen), prom)
+        snapshots, bounds = watch(Wanted(SEED), folder, quiet)
+        with virtual(folder, snapshots) as prom:
+            found = _Recording(plans(Objectives())[0], snapshots, bounds, prom)
             found.need_nothing_red()
             yield found
 
