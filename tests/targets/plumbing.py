@@ -1,12 +1,13 @@
 """What small billing services share: a database, a worker, and Stripe's answers told apart.
 
-Loom and Brook stand on it. What they sell, for how much and by which rules is their own.
+Acme, Brook and Loom stand on it. What they sell, for how much and by which rules is their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import stripe
+import uvicorn
 from starlette.datastructures import MutableHeaders
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _LOOKS_EVERY_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _SOON_S = 2.0
 _log = logging.getLogger("target.worker")
+_requests = logging.getLogger("target.requests")
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 _SAID = {
     "Cache-Control": "private, no-store",
@@ -52,8 +55,8 @@ UNREADABLE = (
 class Refusal(Exception):
     """The service says no: an HTTP status, a stable code, and a sentence for whoever reads it."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, status: int, code: str, detail: str = "") -> None:
+        super().__init__(detail or code)
         self.status = status
         self.code = code
         self.detail = detail
@@ -80,13 +83,13 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def stripe_client(api_base: str, api_key: str) -> stripe.StripeClient:
-    """Give a client that tries once more, under the same key, where Stripe was not reached."""
+def stripe_client(api_base: str, api_key: str, retries: int) -> stripe.StripeClient:
+    """Give a client that tries so often again, under the same key, where Stripe was not reached."""
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base},
         http_client=stripe.RequestsClient(timeout=_TIMEOUT_S),
-        max_network_retries=1,
+        max_network_retries=retries,
     )
 
 
@@ -106,6 +109,8 @@ def stripe_said() -> Iterator[None]:
 class Porch:
     """Wraps an application: what holds for every answer, and for every request before it is read.
 
+    Each answer carries an id, under which the log has the request's line.
+
     `refusal` answers a request that says in two ways where it ends: whoever forwards it may
     disagree on where the next begins (RFC 9112, 6.3).
     """
@@ -120,10 +125,14 @@ class Porch:
             await self._app(scope, receive, send)
             return
 
+        asked = secrets.token_hex(8)
+
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=list(message["headers"]))
-                headers.update(_SAID)
+                headers.update({**_SAID, "X-Request-Id": asked})
+                # Neither path nor query: whoever asks may put a key of theirs there.
+                _requests.info("%s %s %s", asked, scope["method"], message["status"])
                 message = {**message, "headers": headers.raw}
             await send(message)
 
@@ -133,6 +142,24 @@ class Porch:
             await refused(scope, receive, sending)
             return
         await self._app(scope, receive, sending)
+
+
+def serve(app: ASGIApp, port: int) -> None:
+    """Serve on a loopback port until told to end; requests and troubles go to the log, by UTC."""
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)sZ %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("target").setLevel(logging.INFO)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
 
 
 class Store:

@@ -22,9 +22,10 @@ from harness.stack import Child
 from harness.stack.ports import reserve, url_of
 from harness.stack.webhook import make_endpoint
 from tests.targets.acme.books import Books, assign
-from tests.targets.acme.cashier import Cashier, Doubt, Taken
+from tests.targets.acme.cashier import Cashier, Taken
 from tests.targets.acme.clerk import Clerk
 from tests.targets.acme.contracts import Contracts
+from tests.targets.plumbing import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 
-import uvicorn
-
 from tests.targets.acme import tariffs
 from tests.targets.acme.api import build
 from tests.targets.acme.books import Books
@@ -14,6 +12,7 @@ from tests.targets.acme.cashier import Cashier
 from tests.targets.acme.clerk import Clerk
 from tests.targets.acme.contracts import Contracts
 from tests.targets.acme.desk import Office
+from tests.targets.plumbing import serve
 
 BUGS = {"double-welcome": ("WELCOME_UNITS", 2 * tariffs.WELCOME_UNITS)}
 
@@ -41,14 +40,7 @@ def main() -> None:
         operator_password=given["OPERATOR_PASSWORD"],
         webhook_secret=given["WEBHOOK_SECRET"],
     )
-    uvicorn.run(
-        build(office),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    serve(build(office), port)
 
 
 if __name__ == "__main__":

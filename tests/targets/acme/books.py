@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tests.targets import plumbing
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import sqlite3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -45,10 +44,6 @@ CREATE TABLE IF NOT EXISTS parcels (
     charged_minor INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 1,
     asked_minor INTEGER, asked_card TEXT, held INTEGER NOT NULL DEFAULT 0,
     UNIQUE (account, reference));
-CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS tasks (
-    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, due REAL NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0);
 """
 
 
@@ -57,33 +52,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-class Books:
-    """One SQLite database behind one lock: Acme is a single process."""
+class Books(plumbing.Store):
+    """Acme's database."""
 
     def __init__(self, path: str) -> None:
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(_SCHEMA)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing. Nobody calls Stripe inside."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-
-    def one(self, query: str, *values: object) -> sqlite3.Row | None:
-        """Give the first row of a query, if there is one."""
-        with self.transaction() as db:
-            row: sqlite3.Row | None = db.execute(query, values).fetchone()
-            return row
+        super().__init__(path, _SCHEMA)
 
 
 def balance(db: sqlite3.Connection, account: str) -> int:

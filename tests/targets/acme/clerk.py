@@ -2,78 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from typing import TYPE_CHECKING
 
 from tests.targets.acme import tariffs
 from tests.targets.acme.books import Books, at_hand, pay, post, tariff
-from tests.targets.acme.cashier import Cashier, Declined, Doubt, Taken
+from tests.targets.plumbing import Doubt, Refusal, Worker
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from tests.targets.acme.cashier import Cashier, Taken
     from tests.targets.acme.contracts import Contracts
 
-_LONGEST_PAUSE_S = 10.0
-_log = logging.getLogger("acme.clerk")
 
-
-class Clerk(threading.Thread):
-    """Takes one task after the other from the books, where a crash leaves them."""
+class Clerk(Worker):
+    """Bills parcels, and has Stripe's events take effect, one after the other."""
 
     def __init__(self, books: Books, cashier: Cashier, contracts: Contracts) -> None:
-        super().__init__(name="clerk", daemon=True)
         self._books = books
         self._cashier = cashier
-        self._contracts = contracts
-        self._bell = threading.Event()
-        self._leaving = False
-
-    def ring(self) -> None:
-        """Say that there is work."""
-        self._bell.set()
-
-    def leave(self) -> None:
-        """Stop after the task at hand."""
-        self._leaving = True
-        self.ring()
-        self.join(timeout=1.0)
-
-    def run(self) -> None:
-        """Work until told to leave."""
-        while not self._leaving:
-            task = self._books.one("SELECT * FROM tasks ORDER BY due LIMIT 1")
-            pause_s = task["due"] - time.time() if task else _LONGEST_PAUSE_S
-            if task and pause_s <= 0:
-                self._do(task)
-            else:
-                self._bell.wait(pause_s)
-                self._bell.clear()
-
-    def _do(self, task: sqlite3.Row) -> None:
-        try:
-            match task["kind"]:
-                case "parcel":
-                    self._bill(task["subject"])
-                case "contract":
-                    self._contracts.look_again(task["subject"])
-                case "invoice":
-                    self._contracts.paid(task["subject"])
-            self._write("DELETE FROM tasks WHERE number = ?", task["number"])
-        except Declined:
-            # Only an event can end here: Stripe does not know what it was about.
-            self._write("DELETE FROM tasks WHERE number = ?", task["number"])
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the task is kept
-            later = time.time() + min(0.2 * 2 ** task["tries"], _LONGEST_PAUSE_S)
-            _log.warning("%s %s later: %r", task["kind"], task["subject"], error)
-            again = "UPDATE tasks SET tries = tries + 1, due = ? WHERE number = ?"
-            self._write(again, later, task["number"])
-
-    def _write(self, statement: str, *values: object) -> None:
-        with self._books.transaction() as db:
-            db.execute(statement, values)
+        does = {"parcel": self._bill, "contract": contracts.look_again, "invoice": contracts.paid}
+        super().__init__(books, does)
 
     def _bill(self, parcel_id: str) -> None:
         parcel = self._parcel(parcel_id)
@@ -87,11 +36,13 @@ class Clerk(threading.Thread):
             return
         try:
             taken = taken or self._cashier.charge(parcel["stripe_customer"], parcel)
-        except Declined as refusal:
-            self._reject(parcel_id, str(refusal))
+        except Refusal as refusal:
+            self._reject(parcel_id, refusal.code)
         except Doubt as doubt:
             if doubt.over:  # Stripe would repeat its answer under this attempt's key
-                self._write("UPDATE parcels SET attempt = attempt + 1 WHERE id = ?", parcel_id)
+                self._books.write(
+                    "UPDATE parcels SET attempt = attempt + 1 WHERE id = ?", parcel_id
+                )
             raise
         else:
             self._charged(parcel, taken)
@@ -127,7 +78,7 @@ class Clerk(threading.Thread):
 
     def _reject(self, parcel_id: str, reason: str) -> None:
         """Let go of what the parcel holds; sent again, it is another attempt."""
-        self._write(
+        self._books.write(
             "UPDATE parcels SET state = 'rejected', reason = ?, attempt = attempt + 1,"
             " asked_minor = NULL, asked_card = NULL, held = 0 WHERE id = ?",
             *(reason, parcel_id),

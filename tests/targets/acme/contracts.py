@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-from tests.targets.acme import Refusal, tariffs
+from tests.targets.acme import tariffs
 from tests.targets.acme.books import Books, at_hand, pay, post
-from tests.targets.acme.cashier import Cashier, Declined, Doubt
+from tests.targets.plumbing import Doubt, Refusal
 
 if TYPE_CHECKING:
     import sqlite3
 
     import stripe
+
+    from tests.targets.acme.cashier import Cashier
 
 _STATES = {"active": "running", "past_due": "overdue", "canceled": "ended"}
 
@@ -23,12 +24,10 @@ class Contracts:
     def __init__(self, books: Books, cashier: Cashier) -> None:
         self._books = books
         self._cashier = cashier
-        # Held from asking Stripe to writing down its answer, so no older answer comes later.
-        self._in_order = threading.Lock()
 
     def begin(self, account: sqlite3.Row, seats: int) -> sqlite3.Row:
         """Put an account on business. Raises `Refusal`, or `Doubt` to be settled by a webhook."""
-        with self._in_order:
+        with self._books.in_order:
             if self._books.one(
                 "SELECT 1 FROM contracts WHERE account = ? AND state <> 'ended'", account["id"]
             ):
@@ -39,7 +38,7 @@ class Contracts:
 
     def end(self, account: str, contract: str, *, at_term_end: bool) -> sqlite3.Row:
         """End a contract, now or with the month that is paid."""
-        with self._in_order:
+        with self._books.in_order:
             known = self._books.one(
                 "SELECT state FROM contracts WHERE account = ? AND id = ?", account, contract
             )
@@ -47,13 +46,16 @@ class Contracts:
                 raise Refusal(404, "not_found")
             if known["state"] == "ended":
                 raise Refusal(409, "contract_ended")
-            ended = self._cashier.end_contract(contract, at_term_end=at_term_end)
+            if at_term_end:
+                ended = self._cashier.schedule_end(contract, ends=True)
+            else:
+                ended = self._cashier.end(contract)
             return self._note(account, ended)
 
     def look_again(self, contract: str) -> None:
         """Take over what Stripe says of a contract now, whatever the event said."""
-        with self._in_order:
-            subscription = self._cashier.contract(contract)
+        with self._books.in_order:
+            subscription = self._cashier.subscription(contract)
             account = self._account_of(subscription.customer)
             if account and subscription.status not in ("incomplete", "incomplete_expired"):
                 self._note(account, subscription)
@@ -80,8 +82,8 @@ class Contracts:
         assert row is not None
         try:
             begun = self._cashier.begin_contract(row, seats)
-        except (Declined, Doubt) as error:
-            if isinstance(error, Declined) or error.over:
+        except (Refusal, Doubt) as error:
+            if isinstance(error, Refusal) or error.over:
                 self._next_attempt(account)
             raise
         # Who comes back after this contract has ended must not be handed the ended one again.
@@ -90,8 +92,7 @@ class Contracts:
 
     def _next_attempt(self, account: str) -> None:
         again = "UPDATE accounts SET contract_attempt = contract_attempt + 1 WHERE id = ?"
-        with self._books.transaction() as db:
-            db.execute(again, (account,))
+        self._books.write(again, account)
 
     def _account_of(self, customer: object) -> str | None:
         row = self._books.one("SELECT id FROM accounts WHERE stripe_customer = ?", str(customer))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from tests.targets.acme import Refusal
-from tests.targets.acme.cashier import Cashier, Declined, Doubt
+from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from tests.targets.acme.books import Books
+    from tests.targets.acme.cashier import Cashier
     from tests.targets.acme.clerk import Clerk
     from tests.targets.acme.contracts import Contracts
 
@@ -88,11 +87,6 @@ def _passes(digits: list[int]) -> bool:
     return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0
 
 
-def digest(token: str) -> str:
-    """Turn an access token of 256 random bits into what the books keep of it."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def desk(
     handler: Callable[[Visit], JSONResponse], *, operator: bool = False
 ) -> Callable[[Request], Awaitable[Response]]:
@@ -123,9 +117,7 @@ def _answer(
         fields = {**_fields(request, body), **request.query_params}
         return handler(Visit(office, account, request.path_params, fields))
     except Refusal as refusal:
-        return refuse(refusal.status, refusal.reason)
-    except Declined as declined:
-        return refuse(402, str(declined))
+        return refuse(refusal.status, refusal.code)
     except Doubt:
         return refuse(503, "payments_unavailable")
 
@@ -136,7 +128,7 @@ def _holder(office: Office, request: Request) -> Row:
     if scheme != "Bearer" or not account:
         raise Refusal(401, "not_signed_in")
     if account["id"] != request.path_params["account"]:
-        raise Refusal(404, "not_found")
+        raise NOT_FOUND
     return account
 
 
@@ -152,7 +144,7 @@ def _operator(office: Office, request: Request) -> Row | None:
     wanted = request.path_params.get("account")
     account = office.books.one("SELECT * FROM accounts WHERE id = ?", wanted)
     if wanted and not account:
-        raise Refusal(404, "not_found")
+        raise NOT_FOUND
     return account
 
 

@@ -6,19 +6,16 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from tests.targets.brook.api import build
 from tests.targets.brook.bank import Bank
 from tests.targets.brook.books import Books
 from tests.targets.brook.counter import Counter
 from tests.targets.brook.desk import Brook
 from tests.targets.brook.till import Till
-from tests.targets.plumbing import Worker
+from tests.targets.plumbing import Worker, serve
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.types import ASGIApp
 
 
 def assemble() -> Starlette:
@@ -40,18 +37,6 @@ def assemble() -> Starlette:
     }
     keys = {"operator_key": given["OPERATOR_KEY"], "webhook_secret": given["WEBHOOK_SECRET"]}
     return build(Brook(books, counter, till, Worker(books, does), **keys))
-
-
-def serve(app: ASGIApp, port: int) -> None:
-    """Serve on a loopback port until told to end."""
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Counter:
 
     def add_source(self, customer: Row, token: str) -> str:
         """Keep a payment method by its token; the first brings drops, once in a life."""
-        source = self._bank.keep_source(customer["stripe_id"], token)
+        source = self._bank.keep_card(customer["stripe_id"], token)
         with self._books.transaction() as db:
             add = "INSERT OR IGNORE INTO sources (id, customer) VALUES (?, ?)"
             db.execute(add, (source, customer["id"]))
@@ -78,7 +78,7 @@ class Counter:
         mine = "SELECT 1 FROM sources WHERE customer = ? AND id = ?"
         if not self._books.one(mine, customer["id"], source):
             raise NOT_FOUND
-        self._bank.drop_source(source)
+        self._bank.drop_card(source)
         self._books.write("DELETE FROM sources WHERE id = ?", source)
         if newest := self._newest_source(customer["id"]):
             self._bank.prefer(customer["stripe_id"], newest)

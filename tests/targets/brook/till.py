@@ -45,7 +45,7 @@ class Till:
             customer = self._books.customer("stripe_id", invoice.customer)
             if not customer or invoice.status != "paid":
                 return
-            charges = self._bank.charges_of(invoice_id)
+            charges = self._bank.intents_of(invoice_id)
             with self._books.transaction() as db:
                 for charge in charges:
                     self.pay(db, customer["id"], charge, invoice_id)
@@ -94,7 +94,7 @@ class Till:
     def given_back(self, refund_id: str) -> None:
         """Write down a refund as it is at Stripe now, and take back what its money had brought."""
         with self._books.in_order:
-            refund = self._bank.refund(refund_id)
+            refund = self._bank.refund_now(refund_id)
             payment = self._books.one("SELECT * FROM payments WHERE id = ?", str(refund.charge))
             if payment and MISTAKE != "forget-refund":
                 failed = refund.status in {"failed", "canceled"}

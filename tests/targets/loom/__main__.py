@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 
-import uvicorn
-
 from tests.targets.loom.accounts import Accounts
 from tests.targets.loom.api import Loom, build
 from tests.targets.loom.effects import worker
 from tests.targets.loom.store import Store
 from tests.targets.loom.till import Till
 from tests.targets.loom.weaving import Weaving
+from tests.targets.plumbing import serve
 
 
 def main() -> None:
@@ -29,14 +28,7 @@ def main() -> None:
     accounts = Accounts(store, till)
     weaving = Weaving(store, till, accounts)
     keys = {"operator_key": given["OPERATOR_KEY"], "webhook_secret": given["WEBHOOK_SECRET"]}
-    uvicorn.run(
-        build(Loom(store, weaving, accounts, worker(store, weaving, accounts), **keys)),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    serve(build(Loom(store, weaving, accounts, worker(store, weaving, accounts), **keys)), port)
 
 
 if __name__ == "__main__":

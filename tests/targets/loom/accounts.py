@@ -118,7 +118,7 @@ class Accounts:
     def note_refund(self, refund_id: str) -> None:
         """Write down a refund as it is at Stripe now, whoever gave it."""
         with self._store.in_order:
-            refund = self._till.given_back(refund_id)
+            refund = self._till.refund_now(refund_id)
             workspace = self._paid_by(refund.charge)
             if workspace and MISTAKE != "forget-refund":
                 self._pay(workspace, refund, -refund.amount, str(refund.charge))

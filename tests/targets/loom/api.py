@@ -7,16 +7,14 @@ from sqlite3 import Row
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import stripe
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
-from starlette.exceptions import HTTPException
 
 from tests.targets.loom import shapes
 from tests.targets.loom.accounts import Accounts
 from tests.targets.loom.effects import EVENTS
+from tests.targets.loom.refusing import HANDLERS, problem
 from tests.targets.loom.store import Store
 from tests.targets.loom.tiers import TIERS
 from tests.targets.loom.weaving import Weaving
@@ -246,7 +244,7 @@ def drain(loom: LoomHere, asked: shapes.Patience) -> shapes.Progress:
     return shapes.Progress(settled=not left, pending=left)
 
 
-@api.post("/hooks/stripe", status_code=204, tags=["hooks"])
+@api.post("/hooks/stripe", status_code=204, tags=["hooks"], openapi_extra=shapes.EVENT)
 async def take_event(loom: LoomHere, request: Request) -> None:
     """Keep an event of Stripe's and acknowledge it; the worker gives it its effect."""
     body, signature = await request.body(), request.headers.get("Stripe-Signature")
@@ -301,34 +299,6 @@ def _payment(row: Row) -> shapes.Payment:
     return shapes.Payment(id=row["id"], value=value, about=about, **shown)
 
 
-def _problem(status: int, code: str, detail: str) -> JSONResponse:
-    trouble = shapes.Problem(error=shapes.Trouble(code=code, detail=detail))
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(trouble.model_dump(), status, headers)
-
-
-async def _on_refusal(_: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
-    return _problem(refusal.status, refusal.code, refusal.detail)
-
-
-async def _on_doubt(_: Request, __: Exception) -> Response:
-    return _problem(503, "payments_unavailable", "Ask again: it may have happened.")
-
-
-async def _on_nonsense(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return _problem(422, "not_valid", f"{where}: {first['msg']}")
-
-
-async def _on_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = error.detail.lower().replace(" ", "_")
-    return _problem(error.status_code, code, error.detail)
-
-
 def build(loom: Loom) -> FastAPI:
     """Put Loom behind its routes; the worker works as long as the application runs."""
 
@@ -346,15 +316,10 @@ def build(loom: Loom) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        exception_handlers={
-            Refusal: _on_refusal,
-            Doubt: _on_doubt,
-            RequestValidationError: _on_nonsense,
-            HTTPException: _on_http,
-        },
+        exception_handlers=HANDLERS,
     )
     app.add_middleware(
-        Porch, refusal=lambda: _problem(400, "two_lengths", "The request ends in two places.")
+        Porch, refusal=lambda: problem(400, "two_lengths", "The request ends in two places.")
     )
     app.include_router(api)
     app.state.loom = loom

@@ -16,6 +16,32 @@ TierName = Literal["studio", "mill"]
 Status = Literal["weaving", "owing", "halted", "ended"]
 
 
+_WORD = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\w.]+$"}
+_HAPPENED = {
+    "type": "object",
+    "required": ["id", "object", "type", "data"],
+    "properties": {
+        "id": _WORD,
+        "object": {"const": "event"},
+        "type": _WORD,
+        "data": {
+            "type": "object",
+            "required": ["object"],
+            "properties": {
+                "object": {"type": "object", "required": ["id"], "properties": {"id": _WORD}}
+            },
+        },
+    },
+}
+# What a document says of Stripe's events, which are verified as they came and only then read.
+EVENT = {
+    "parameters": [
+        {"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _HAPPENED}}},
+}
+
+
 class Request(BaseModel):
     """A request's body: unknown fields are refused, and nothing is coerced."""
 

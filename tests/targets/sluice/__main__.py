@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from tests.targets.brook.__main__ import assemble, serve
+from tests.targets.brook.__main__ import assemble
 from tests.targets.brook.desk import problem
-from tests.targets.plumbing import Porch, Refusal
+from tests.targets.plumbing import Porch, Refusal, serve
 from tests.targets.sluice import signature
 
 if TYPE_CHECKING:
