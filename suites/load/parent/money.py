@@ -165,7 +165,7 @@ def _judge(
     checks = (*CHECKS, RequestsMatchOnce())
     judge = replace(ground.judge(), deadline_s=deadline_s, checks=checks, readers=_READERS)
     evidence, verdicts = judge.look(customers, history)
-    doubts += [f"{v.check}: {v.reason}" for v in verdicts if v.kind == "unknown"]
+    doubts += _doubts_of(verdicts)
     added, unequal = sums(evidence)
     findings = [*_findings(verdicts), *(_told("sums", finding) for finding in unequal)]
     surely = any(v.kind == "invalid" for v in verdicts) or (unequal and not doubts)
@@ -181,6 +181,15 @@ def _judge(
         "findings_count": len(findings),
         "findings": findings[:FINDINGS_MAX],
     }
+
+
+def _doubts_of(verdicts: Sequence[CheckVerdict]) -> list[str]:
+    """Give each reason why something is not known once, with the checks that it keeps from it."""
+    kept_from: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.kind == "unknown":
+            kept_from.setdefault(str(verdict.reason), []).append(verdict.check)
+    return [f"{', '.join(checks)}: {reason}" for reason, checks in kept_from.items()]
 
 
 def _limited(record: Record) -> bool:
