@@ -130,7 +130,12 @@ def card_goes_bad(billing: Session, customer: Customer) -> None:
 
 
 def used_up(billing: Session, card: str | None = "pm_card_visa") -> Customer:
-    """Make a customer who has used every unit up, with a card or without."""
+    """Make a customer who has used every unit up, with a card or without.
+
+    Of a target that keeps no units, who has just signed up and has no card has none to use either.
+    """
+    if card is None and not keeps_units(billing):
+        return sign_up(billing)
     needs_units(billing)
     customer = sign_up(billing)
     if card:
@@ -188,6 +193,16 @@ def paid_minor(ground: Ground, customer: Customer) -> list[int]:
     journal = ground.provider.journal(frozenset({customer.provider_customer}))
     taken = [m for m in journal.movements if m.type == "charge" and m.state == "succeeded"]
     return [movement.amount_minor for movement in taken]
+
+
+def assert_paid(
+    billing: Session, ground: Ground, customer: Customer, due_minor: Sequence[int]
+) -> None:
+    """See that the provider took these amounts of a customer, and nothing else."""
+    paid = paid_minor(ground, customer)
+    assert paid == list(due_minor), (
+        f"{told(paid, billing)} was taken, the catalogue says {told(due_minor, billing)}"
+    )
 
 
 def told(amounts: Sequence[int | None], billing: Session) -> str:

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.timeline import HOUR_S
+from harness.timeline import DAY_S
 from suites.e2e.steps import (
     add_card,
+    assert_paid,
+    card_goes_bad,
     owed_minor,
     paid_minor,
     plan_of,
+    renew,
     settle,
     sign_up,
+    standing,
     subscribed,
     told,
     use,
@@ -21,9 +25,8 @@ from suites.e2e.steps import (
 
 if TYPE_CHECKING:
     from harness.ground import Ground
-    from harness.session import Customer, Session
+    from harness.session import Session
     from harness.target.profile import Plan
-    from harness.target.protocol import Outcome
     from harness.timeline import Timeline
 
 pytestmark = pytest.mark.requires(
@@ -31,8 +34,7 @@ pytestmark = pytest.mark.requires(
 )
 USED = 3
 RIVALS = 8
-# A renewal is drafted, and finalised and paid an hour later.
-PAID_AFTER_S = 2 * HOUR_S
+DUNNING_MAX_S = 30 * DAY_S
 
 
 def _metered(billing: Session) -> tuple[Plan, int]:
@@ -41,15 +43,6 @@ def _metered(billing: Session) -> tuple[Plan, int]:
         pytest.skip("the catalogue bills usage at once")
     _, plan = plan_of(billing, "pro")
     return plan, plan.overage_minor or pytest.skip("the catalogue has no price of a unit")
-
-
-def _renew(billing: Session, clock: Timeline, customer: Customer, answer: Outcome) -> None:
-    """Move past the end of the period and the payment of what it cost."""
-    about = {"customer": customer, "subscription": answer.get("subscription")}
-    end = billing.ok("get_subscription", **about).get("period_end")
-    if not isinstance(end, int):
-        pytest.skip("get_subscription shows no period_end")
-    clock.advance_to(end + PAID_AFTER_S)
 
 
 @pytest.mark.requirement("BH-1", "BH-10", "BH-E2E-METERED")
@@ -69,6 +62,61 @@ def test_usage_is_owed_once_however_often_it_is_told(billing: Session) -> None:
         f"one usage of {USED} units, told {RIVALS + 1} times, added {told([owed], billing)} to what"
         f" is owed, {told([USED * unit], billing)} are due"
     )
+
+
+@pytest.mark.requires("get_subscription", provider=True)
+@pytest.mark.requirement("BH-1", "BH-E2E-METERED", "BH-E2E-KEYS")
+def test_usage_told_again_after_its_invoice_is_not_owed_again(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """A usage that was billed and paid is not billed anew when a client tells it once more."""
+    plan, unit = _metered(billing)
+    customer, answer, _ = subscribed(billing)
+    about = {"usage_id": billing.names.new("usage"), "quantity": USED}
+    billing.ok("record_usage", customer=customer, **about)
+    renew(billing, clock, customer, answer)
+    billing.ok("record_usage", customer=customer, **about)
+    owed = owed_minor(billing, customer)
+    assert owed == 0, f"a usage that was paid for and told again left {told([owed], billing)} owed"
+    renew(billing, clock, customer, answer)
+    due = [plan.price_minor, plan.price_minor + USED * unit, plan.price_minor]
+    assert_paid(billing, ground, customer, due)
+
+
+@pytest.mark.requirement("BH-6", "BH-E2E-METERED", "BH-E2E-KEYS")
+def test_a_usage_id_is_owed_for_by_each_customer_who_uses_it(billing: Session) -> None:
+    """Two customers may use the same id for a usage; each owes for their own."""
+    _, unit = _metered(billing)
+    usage_id = billing.names.new("usage")
+    for _ in range(2):
+        customer, _, _ = subscribed(billing)
+        before = owed_minor(billing, customer)
+        billing.ok("record_usage", customer=customer, usage_id=usage_id, quantity=1)
+        owed = owed_minor(billing, customer) - before
+        assert owed == unit, (
+            f"a usage under another's id added {told([owed], billing)} to what is owed,"
+            f" {told([unit], billing)} is due"
+        )
+
+
+@pytest.mark.requires("list_payment_methods", "remove_payment_method", provider=True)
+@pytest.mark.requires("get_subscription")
+@pytest.mark.requirement("BH-4", "BH-8", "BH-E2E-METERED", "BH-E2E-DUNNING")
+def test_after_a_debt_that_is_never_paid_nothing_more_is_used(
+    billing: Session, clock: Timeline, ground: Ground
+) -> None:
+    """After the last retry no invoice will bill more usage: it is refused, and nothing is taken."""
+    plan, _ = _metered(billing)
+    customer, answer, _ = subscribed(billing)
+    card_goes_bad(billing, customer)
+    end = renew(billing, clock, customer, answer)
+    clock.advance_to(end + DUNNING_MAX_S)
+    status = standing(billing, customer, answer).get("status")
+    assert status not in {"active", "past_due"}, f"a debt never paid leaves the plan {status}"
+    billing.refused(
+        "record_usage", customer=customer, usage_id=billing.names.new("usage"), quantity=1
+    )
+    assert_paid(billing, ground, customer, [plan.price_minor])
 
 
 @pytest.mark.requirement("BH-4", "BH-E2E-METERED")
@@ -94,7 +142,7 @@ def test_a_period_is_paid_with_what_was_used_in_it(
     customer, answer, _ = subscribed(billing)
     use(billing, customer, USED)
     for _ in range(2):
-        _renew(billing, clock, customer, answer)
+        renew(billing, clock, customer, answer)
     paid = paid_minor(ground, customer)
     due = [plan.price_minor, plan.price_minor + USED * unit, plan.price_minor]
     assert paid == due, (
@@ -138,7 +186,7 @@ def test_after_a_scheduled_end_only_what_was_used_is_billed(
     about = {"customer": customer, "subscription": answer.get("subscription")}
     billing.ok("cancel_subscription", at_period_end=True, **about)
     use(billing, customer, USED)
-    _renew(billing, clock, customer, answer)
+    renew(billing, clock, customer, answer)
     clock.advance(days=40)
     paid = paid_minor(ground, customer)
     due = [plan.price_minor, USED * unit]

@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.e2e.steps import cancel, holding, plan_of, sign_up, subscribed, units_of
+from suites.e2e.steps import (
+    assert_paid,
+    cancel,
+    holding,
+    keeps_units,
+    plan_of,
+    sign_up,
+    subscribed,
+    units_of,
+)
 
 if TYPE_CHECKING:
+    from harness.ground import Ground
     from harness.session import Session
 
 pytestmark = [
@@ -18,9 +28,12 @@ pytestmark = [
 
 
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-SUBSCRIBE")
-def test_subscribing_pays_once_and_grants_the_plans_units(billing: Session) -> None:
+def test_subscribing_pays_once_and_grants_the_plans_units(billing: Session, ground: Ground) -> None:
     """A paid subscription adds what the plan includes, once, to the units that were there."""
     customer, _, due = subscribed(billing)
+    if not keeps_units(billing):
+        assert_paid(billing, ground, customer, [plan_of(billing, "pro")[1].price_minor])
+        return
     units = units_of(billing, customer)
     assert units == due, f"subscribing left {units} units, the catalogue makes it {due}"
 
