@@ -313,7 +313,11 @@ def _pytest(arguments: list[str], plugins: list[Any]) -> None:
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     sys.dont_write_bytecode = True  # an installed package's folder may not be ours to write to
-    pytest.main(arguments, plugins=plugins)
+    try:
+        pytest.main(arguments, plugins=plugins)
+    except pytest.PytestUnraisableExceptionWarning as error:
+        # Found after the last test: what was left open takes no verdict away.
+        errors.print(f"left open by the harness: {error}", style="dim", markup=False)
 
 
 def _tell(results: RunResults, settings: RunSettings) -> None:

@@ -88,7 +88,9 @@ def load_on(
     with place_for(wish.place), contextlib.ExitStack() as undo:
         plan = replace(like, run_id=run_id, folder=str(wish.place))
         history = Path(plan.folder) / "history-prepare.jsonl"
-        ground = LoadGround(plan, worker="prepare", file=history.open("w", encoding="utf-8"))
+        # Closed also where there is no ground to close it: a profile can be wrong.
+        file = undo.enter_context(history.open("w", encoding="utf-8"))
+        ground = LoadGround(plan, worker="prepare", file=file)
         undo.callback(ground.close)
         first_customer(ground)
         return Load(wish, ground, up or Running(), tell, run_id, like.seed).run()
