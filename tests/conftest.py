@@ -3,9 +3,19 @@
 Hypothesis tries the same examples in every `make test`, new and more ones at night.
 """
 
+import os
 import signal
+import tempfile
 
 from hypothesis import HealthCheck, settings
+
+from harness.stack.folder import scratch_folder
+
+# What a test writes is thrown away: in memory no commit waits for the disk. Some tests write
+# programs and run them, which a place for data alone forbids.
+_scratch = scratch_folder()
+if _scratch and not os.statvfs(_scratch).f_flag & os.ST_NOEXEC:
+    os.environ["TMPDIR"] = tempfile.tempdir = _scratch
 
 # Time is the machine's business, not a property: neither a slow draw nor a slow example fails.
 settings.register_profile(

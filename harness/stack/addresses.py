@@ -18,6 +18,7 @@ class Addresses:
     stripe_url: str
     webhook_url: str
     webhook_secret: str = field(repr=False)
+    previous_webhook_secret: str = field(default="", repr=False)
     operator_key: str = field(repr=False)
     stripe_api_key: str = field(repr=False)
     test_control_token: str = field(repr=False)
@@ -38,6 +39,7 @@ class Addresses:
             "STACK_BILLING_URL": self.billing_url,
             "STACK_STRIPE_URL": self.stripe_url,
             "STACK_WEBHOOK_SECRET": self.webhook_secret,
+            "STACK_PREVIOUS_WEBHOOK_SECRET": self.previous_webhook_secret,
             "STACK_OPERATOR_KEY": self.operator_key,
             "STACK_STRIPE_API_KEY": self.stripe_api_key,
             "STACK_TEST_CONTROL_TOKEN": self.test_control_token,

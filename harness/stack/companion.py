@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.stack.process import DeadChild
+    from harness.target.profile import Profile
     from harness.target.reader import ProfileFile
 
 _DEADLINE_S = 30.0
 
 
 class Companion:
-    """The processes of a running target and its simulator; `variables` are for its profile."""
+    """The processes of a running target and its simulator.
+
+    `variables` are for its profile: what the harness made, and what the target was started with.
+    """
 
     def __init__(self, variables: dict[str, str], children: list[Child]) -> None:
         self.variables = variables
@@ -70,9 +74,11 @@ def companion(file: ProfileFile, environment: dict[str, str], seed: int) -> Iter
             variables["STACK_WEBHOOK_SECRET"] = make_endpoint(
                 stripe, keys["STACK_STRIPE_API_KEY"], url, profile.webhooks.events
             )
-        target = _target(file, {**environment, **variables}, folder)
+        profile, _ = file.resolve({**environment, **variables})
+        target = _target(profile, {**environment, **variables}, folder)
         undo.callback(target.stop)
-        yield Companion(variables, [simulator, target])
+        given = profile.target.start.env if profile.target.start else {}
+        yield Companion({**given, **variables}, [simulator, target])
 
 
 def _mail(port: int, folder: Path) -> dict[str, str]:
@@ -96,11 +102,10 @@ def simulator_process(folder: Path, seed: int) -> tuple[Child, str]:
         return child, url_of(listener)
 
 
-def _target(file: ProfileFile, environment: dict[str, str], folder: Path) -> Child:
-    profile, _ = file.resolve(environment)
+def _target(profile: Profile, environment: dict[str, str], folder: Path) -> Child:
     start = profile.target.start
     if start is None:
-        raise TargetError(f"the profile {file.name} has no start command")
+        raise TargetError(f"the profile {profile.target.name} has no start command")
     own = str(Path(sys.executable).parent)
     path = os.pathsep.join([own, environment.get("PATH", os.defpath)])
     return start_command(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from harness.errors import StackError
-from harness.stack.folder import POSTGRES_FOLDER
+from harness.stack.folder import POSTGRES_FOLDER, scratch_folder
 from harness.stack.postgres_main import UNPRIVILEGED, USER
 from harness.stack.process import Child
 
@@ -78,7 +78,7 @@ class PostgresServer:
     def _start(self) -> None:
         programs = _programs()
         # Short, for a socket's path has some hundred bytes.
-        self._sockets = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._sockets = Path(tempfile.mkdtemp(prefix="pg-", dir=scratch_folder()))
         self._undo.callback(shutil.rmtree, self._sockets, ignore_errors=True)
         data = (self._sockets if os.geteuid() == 0 else self._folder) / POSTGRES_FOLDER
         if os.geteuid() == 0:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 WEBHOOK_PATH = "/api/webhooks/stripe"
+# Enough for everybody, and few enough for a test to use up.
+UNVERIFIED_WEBHOOKS = 300
 # The user's own billing settings, Stripe keys and proxies are none of a local stack's business.
 FOREIGN_PREFIXES = ("BILLING_", "STRIPE_", "STACK_")
 FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -130,12 +132,14 @@ class Stack:
         webhook_url = billing_url + WEBHOOK_PATH
         secret = make_endpoint(stripe_url, keys.stripe_api, webhook_url, options.events)
         migration.finish(options.deadline_s)
-        self._start_workers(billing, {"BILLING_STRIPE_WEBHOOK_SECRETS": secret, **env})
+        active = f"{secret},{keys.previous_webhook}"
+        self._start_workers(billing, {"BILLING_STRIPE_WEBHOOK_SECRETS": active, **env})
         self.addresses = Addresses(
             billing_url=billing_url,
             stripe_url=stripe_url,
             webhook_url=webhook_url,
             webhook_secret=secret,
+            previous_webhook_secret=keys.previous_webhook,
             operator_key=keys.operator,
             stripe_api_key=keys.stripe_api,
             test_control_token=keys.test_control,
@@ -210,6 +214,7 @@ class _Keys:
     test_control: str = field(default_factory=lambda: f"tc_test_{secrets.token_hex(24)}")
     metrics: str = field(default_factory=lambda: f"mt_test_{secrets.token_hex(24)}")
     hmac: str = field(default_factory=lambda: secrets.token_hex(32))
+    previous_webhook: str = field(default_factory=lambda: f"whsec_{secrets.token_hex(24)}")
 
 
 def _service_environment(keys: _Keys, database_url: str, stripe_url: str) -> dict[str, str]:
@@ -223,6 +228,7 @@ def _service_environment(keys: _Keys, database_url: str, stripe_url: str) -> dic
         "BILLING_KEY_HMAC_SECRET": keys.hmac,
         "BILLING_TEST_CONTROL_TOKEN": keys.test_control,
         "BILLING_METRICS_TOKEN": keys.metrics,
+        "BILLING_LIMIT_UNVERIFIED_WEBHOOKS": str(UNVERIFIED_WEBHOOKS),
     }
 
 
