@@ -5,24 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from harness.driving import complete, drive, ended
 from harness.errors import Unknown
-from harness.history import Exchange, History, Record
+from harness.history import Record
 from harness.operations import OPERATIONS
 from harness.patience import Patience
 from harness.target.protocol import Outcome
-from harness.target.wire import Call, NoReply, Reply, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.driving import Send
+    from harness.history import Exchange, History
     from harness.naming import Names
     from harness.redact import Redactor
     from harness.target.protocol import Kind, Performance, Role, Target
-
-    Send = Callable[[Call], Reply | NoReply]
+    from harness.target.wire import Call, NoReply, Reply
 
 _POLL_FIRST_S = 0.02
 _POLL_MAX_S = 0.5
@@ -88,12 +89,7 @@ class Session:
         call before it goes out, as somebody would who does not keep to the API.
         """
         known = OPERATIONS[operation]
-        if known.repeat == "key":
-            inputs.setdefault("idempotency_key", self.names.new("key"))
-        if customer is not None:
-            inputs.setdefault("customer", customer.id)
-            self._redactor.add(customer.credential)
-        credential = inputs.pop("credential", customer.credential if customer else None)
+        credential = complete(operation, inputs, customer, self.names, self._redactor)
         record = Record(
             id=self._history.next_id(),
             test=self._test,
@@ -227,55 +223,20 @@ class Session:
         patience: Patience,
         alter: Callable[[Call], Call] | None,
     ) -> tuple[Outcome, list[Exchange]]:
-        exchanges: list[Exchange] = []
-        outcome = self._drive(performance, exchanges, alter)
+        outcome, exchanges = drive(performance, self._send, self._wait, alter)
         last = exchanges
         while (pause_s := patience.pause_s(last)) is not None:
             self._wait(pause_s)
-            outcome = self._drive(again(), last := [], alter)
-            exchanges += last
+            outcome, last = drive(again(), self._send, self._wait, alter)
+            exchanges = [*exchanges, *last]
         return patience.believed(outcome, exchanges), exchanges
 
-    def _drive(
-        self,
-        performance: Performance,
-        exchanges: list[Exchange],
-        alter: Callable[[Call], Call] | None,
-    ) -> Outcome:
-        """Run one operation's generator to its end."""
-        answer: Reply | NoReply | None = None
-        while True:
-            try:
-                step = performance.send(answer)
-            except StopIteration as end:
-                return cast("Outcome", end.value)
-            if isinstance(step, Wait):
-                self._wait(step.seconds)
-                answer = None
-            else:
-                answer = self._exchange(alter(step) if alter else step, exchanges)
-
-    def _exchange(self, call: Call, exchanges: list[Exchange]) -> Reply | NoReply:
-        at, began = time.time(), time.perf_counter()
-        reply = self._send(call)
-        elapsed_ms = (time.perf_counter() - began) * 1000
-        exchanges.append(Exchange(call, reply, at, elapsed_ms))
-        return reply
-
     def _finish(self, record: Record, outcome: Outcome, exchanges: list[Exchange]) -> Outcome:
-        self._redactor.add(outcome.get("credential"))
-        made = record.operation == "create_customer" and outcome.get("customer")
-        if made:
+        whole = ended(record, outcome, exchanges, self._redactor)
+        if record.operation == "create_customer" and outcome.get("customer"):
             self._remember(record, outcome)
-        ended = replace(
-            record,
-            customer=outcome["customer"] if made else record.customer,
-            outcome=outcome,
-            exchanges=tuple(exchanges),
-            ended_at=time.time(),
-        )
-        self.records.append(ended)
-        self._history.end(ended)
+        self.records.append(whole)
+        self._history.end(whole)
         return outcome
 
     def _remember(self, record: Record, outcome: Outcome) -> None:

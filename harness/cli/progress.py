@@ -1,53 +1,28 @@
-"""Shows a run's progress: a bar where a person watches, a line now and then where a log is kept."""
+"""Shows a run's progress, and each bad test at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.progress import MofNCompleteColumn
 from rich.text import Text
 
+from harness.cli.bar import Bar
 from harness.cli.console import COLOURS, errors
 from harness.pytest_plugin import TOLD
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 _PARTS = 4
 
 
-class Progress:
+class Progress(Bar):
     """A pytest plugin: counts tests as they end, and tells of each bad one at once."""
 
     def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        self._bar = Bar(*columns, console=errors, transient=True, disable=not errors.is_terminal)
-        self._task = self._bar.add_task("running", total=None)
+        super().__init__("running", MofNCompleteColumn(), parts=_PARTS)
         self._total = 0
         self._done = 0
-        self._told: set[str] = set()
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
+        self._bad: set[str] = set()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Learn how many tests there are."""
@@ -60,7 +35,7 @@ class Progress:
 
     def _set_total(self, total: int) -> None:
         self._total = total or self._total
-        self._bar.update(self._task, total=self._total)
+        self._count()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test at its end, and tell of it at once if it is bad."""
@@ -69,23 +44,17 @@ class Progress:
             self._tell(report.nodeid, told)
         if report.when == "teardown":
             self._done += 1
-            self._bar.update(self._task, completed=self._done)
-            self._tell_part()
+            self._count()
 
     def _tell(self, test: str, told: dict[str, Any]) -> None:
-        if test in self._told:
+        if test in self._bad:
             return
-        self._told.add(test)
+        self._bad.add(test)
         result = told["result"]
         colour = COLOURS.get(result, "yellow")
         reason = (told["reason"] or "").splitlines()[:1]
         line = Text.assemble((result, colour), f" {test}: ", *reason)
         errors.print(line)
 
-    def _tell_part(self) -> None:
-        """Where there is no bar, tell each time a quarter of the tests has ended."""
-        if errors.is_terminal or not self._total:
-            return
-        before, now = (count * _PARTS // self._total for count in (self._done - 1, self._done))
-        if now > before:
-            errors.print(f"{self._done} of {self._total} tests")
+    def _count(self) -> None:
+        self.show(self._done, self._total or None, f"{self._done} of {self._total} tests")

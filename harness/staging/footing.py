@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.customers import Time
-    from harness.session import Send
+    from harness.driving import Send
     from harness.target.load import TargetSource
     from harness.target.profile import Profile
     from harness.target.protocol import Target

@@ -7,20 +7,22 @@ load a repetition would hide it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from harness.history import Exchange, History, Record
-from harness.operations import OPERATIONS
+from harness.driving import complete, drive, ended
+from harness.history import Record
 from harness.session import Customer
-from harness.target.wire import NoReply, Reply, Wait
+from harness.target.wire import NoReply, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from harness.history import History
     from harness.naming import Names
     from harness.redact import Redactor
-    from harness.target.protocol import Outcome, Performance, Role, Target
+    from harness.target.protocol import Outcome, Role, Target
+    from harness.target.wire import Call
     from suites.load.generator.posting import Connection
     from suites.load.measuring.recording import Recorder
     from suites.load.plan import Plan
@@ -117,12 +119,7 @@ class Client:
         around = self._around
         if around.target is None:
             raise RuntimeError("a load without a profile has no operations")
-        if OPERATIONS[operation].repeat == "key":
-            inputs.setdefault("idempotency_key", self.names.new("key"))
-        if customer is not None:
-            inputs.setdefault("customer", customer.id)
-            around.redactor.add(customer.credential)
-        credential = inputs.pop("credential", customer.credential if customer else None)
+        credential = complete(operation, inputs, customer, self.names, around.redactor)
         performance = around.target.perform(operation, role=role, credential=credential, **inputs)
         record = Record(
             id=around.history.next_id(),
@@ -136,29 +133,17 @@ class Client:
         around.history.begin(record)
         kind = kind or operation
         started = time.monotonic()
-        exchanges: list[Exchange] = []
-        outcome = self._drive(performance, exchanges)
+        outcome, exchanges = drive(performance, self._send, self._wait)
         self._measure(kind, started, bad=outcome.kind not in expect)
-        self._conclude(record, outcome, exchanges)
+        around.history.end(ended(record, outcome, exchanges, around.redactor))
         if outcome.kind not in expect:
             self.fail(f"{kind}: {_said(outcome, self.last_reply)}")
         return outcome
 
-    def _drive(self, performance: Performance, exchanges: list[Exchange]) -> Outcome:
-        answer: Reply | NoReply | None = None
-        while True:
-            try:
-                step = performance.send(answer)
-            except StopIteration as end:
-                return cast("Outcome", end.value)
-            if isinstance(step, Wait):
-                self._wait(step.seconds)
-                answer = None
-                continue
-            at, began = time.time(), time.perf_counter()
-            answer = self.last_reply = self.connection.send(step)
-            exchanges.append(Exchange(step, answer, at, (time.perf_counter() - began) * 1000))
-            self._answered = self._answered and isinstance(answer, Reply)
+    def _send(self, call: Call) -> Reply | NoReply:
+        reply = self.last_reply = self.connection.send(call)
+        self._answered = self._answered and isinstance(reply, Reply)
+        return reply
 
     def _measure(self, kind: str, started: float, *, bad: bool) -> None:
         ended = time.monotonic()
@@ -174,19 +159,6 @@ class Client:
             self.fail(f"{kind}: unknown ({reply.reason})")
         else:
             self.fail(f"{kind}: HTTP {reply.status}")
-
-    def _conclude(self, record: Record, outcome: Outcome, exchanges: list[Exchange]) -> None:
-        around = self._around
-        around.redactor.add(outcome.get("credential"))
-        made = record.operation == "create_customer" and outcome.get("customer")
-        ended = replace(
-            record,
-            customer=outcome["customer"] if made else record.customer,
-            ended_at=time.time(),
-            outcome=outcome,
-            exchanges=tuple(exchanges),
-        )
-        around.history.end(ended)
 
 
 def _said(outcome: Outcome, reply: Reply | NoReply | None) -> str:

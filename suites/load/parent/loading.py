@@ -51,7 +51,7 @@ class Teller(Protocol):
         """Tell a line."""
         ...
 
-    def show(self, result: Result, plan: Plan) -> None:
+    def follow(self, result: Result, plan: Plan) -> None:
         """Show how far the load has come; called a few times a second."""
         ...
 
@@ -62,7 +62,7 @@ class Silent:
     def say(self, line: str) -> None:
         """Tell nothing."""
 
-    def show(self, result: Result, plan: Plan) -> None:
+    def follow(self, result: Result, plan: Plan) -> None:
         """Show nothing."""
 
 
@@ -185,7 +185,7 @@ class Load:
         while process.running():
             so_far = process.so_far()
             if so_far and self.plan:
-                self.tell.show(so_far, self.plan)
+                self.tell.follow(so_far, self.plan)
             now = time.monotonic()
             if (gone or self.interrupts) and ends_at is None:
                 ends_at = now + _END_S

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from harness.cli.bar import Bar
 from harness.cli.console import COLOURS, errors, output
 from suites.load.measuring.result import RESULT_FILE
 from suites.load.report.charts import ms
@@ -15,8 +15,6 @@ from suites.load.report.writing import PAGE_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from suites.load.measuring.result import Result
     from suites.load.plan import Plan
@@ -26,38 +24,18 @@ _PARTS = 10
 _COLOURS = {**COLOURS, "void": "bold yellow", "missed": "bold red"}
 
 
-class Terminal:
-    """Tells on standard error: a bar where a person watches, a line now and then in a log."""
+class Terminal(Bar):
+    """Tells on standard error: lines, and how far the load has come."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar = Progress(
-            *columns, console=errors, transient=True, disable=not errors.is_terminal
-        )
-        self._task = self._bar.add_task("", total=None, visible=False)
-        self._told = 0
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Take the bar away."""
-        self._bar.stop()
+        super().__init__("", parts=_PARTS)
 
     def say(self, line: str) -> None:
         """Tell a line; what follows is a new step, without a bar until it shows one."""
-        self._told = 0
-        self._bar.update(self._task, visible=False)
+        self.hide()
         errors.print(Text(line, style="dim"))
 
-    def show(self, result: Result, plan: Plan) -> None:
+    def follow(self, result: Result, plan: Plan) -> None:
         """Show how far the load has come."""
         at = max((interval["t"] for interval in result.series if interval["sent"]), default=0.0)
         figures = result.latency_ms
@@ -66,13 +44,8 @@ class Terminal:
             said += f", p99 {ms(figures['p99'])}"
         if result.errors:
             said += f", {result.errors:,} errors"
-        self._bar.update(
-            self._task, visible=True, description=said, completed=at, total=plan.duration_s
-        )
-        part = int(_PARTS * at / plan.duration_s)
-        if not errors.is_terminal and part > self._told:
-            self._told = part
-            errors.print(f"{at:.0f} of {plan.duration_s:.0f} s: {said}")
+        whole_s = plan.duration_s
+        self.show(at, whole_s, f"{at:.0f} of {whole_s:.0f} s: {said}", said)
 
 
 def tell_verdict(data: Mapping[str, Any], folder: Path) -> None:
