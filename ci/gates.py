@@ -1,4 +1,4 @@
-"""What must be true beside the verdict: each gate passed, missed its threshold, or is unknown."""
+"""What must be true beside the verdict: each gate passed, missed, is unknown, or found a breach."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.report.results import TestResult
 
-Status = Literal["passed", "missed", "unknown"]
+Status = Literal["passed", "missed", "unknown", "invalid"]
 _FILE = "gate-{name}.json"
 _FOUND = re.compile(r"^Found (\d+) errors?\b", re.MULTILINE)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -141,7 +141,7 @@ def read_gates(folders: Sequence[Path], wanted: Sequence[str]) -> Iterator[Gate]
 
 
 def _rank(gate: Gate) -> int:
-    return ("passed", "unknown", "missed").index(gate.status)
+    return ("passed", "unknown", "missed", "invalid").index(gate.status)
 
 
 def _read(file: Path, name: str) -> Gate:

@@ -177,11 +177,11 @@ class GitHub:
 
 
 def conclusion(merged: Mapping[str, Any]) -> str:
-    """Say what a check run comes to: a gate that was missed is a failure, too."""
+    """Say what a check run comes to: a gate that was missed, or is invalid, is a failure, too."""
     if merged["exit_status"] == 0:
         return "success"
-    missed = any(gate["status"] == "missed" for gate in merged["gates"])
-    return "failure" if missed else _CONCLUSIONS[merged["verdict"]].replace("success", "neutral")
+    bad = any(gate["status"] in {"missed", "invalid"} for gate in merged["gates"])
+    return "failure" if bad else _CONCLUSIONS[merged["verdict"]].replace("success", "neutral")
 
 
 def notes_of(merged: Mapping[str, Any]) -> list[dict[str, Any]]:

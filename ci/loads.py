@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ci.gates import Gate, Status
+from ci.gates import Gate
 from ci.reading import Unreadable, read_json
 from harness.gauntlet.matrix import EXIT_MISSED
-from harness.report.results import EXIT_INVALID, EXIT_VALID
+from harness.report.results import EXIT_INVALID, EXIT_UNKNOWN, EXIT_VALID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ci.gates import Status
+
 LOAD_FILE = "load-summary.json"
 _SCENARIOS_MAX = 32
-_BAD = (EXIT_INVALID, EXIT_MISSED)
+_WORST_LAST = (EXIT_VALID, EXIT_UNKNOWN, EXIT_MISSED, EXIT_INVALID)
+_STATUS: dict[int, Status] = {
+    EXIT_VALID: "passed",
+    EXIT_UNKNOWN: "unknown",
+    EXIT_MISSED: "missed",
+    EXIT_INVALID: "invalid",
+}
 
 
 class Scenario(BaseModel):
@@ -76,16 +84,21 @@ def _plain(found: dict[str, Scenario]) -> dict[str, Any]:
     return {name: told.model_dump() for name, told in found.items()}
 
 
+def _ended(told: Scenario) -> int:
+    """Give how a load ended, as an exit status; one that was interrupted proves nothing."""
+    return told.exit_status if told.exit_status in _STATUS else EXIT_UNKNOWN
+
+
 def _rank(told: Scenario) -> int:
-    return 0 if told.exit_status == EXIT_VALID else 2 if told.exit_status in _BAD else 1
+    return _WORST_LAST.index(_ended(told))
 
 
 def _gate(found: dict[str, Scenario], damaged: list[str]) -> Gate:
-    """Give the gate: missed where money was wrong or a threshold missed, unknown where in doubt."""
+    """Give the gate: invalid where money was wrong, missed where a threshold was, else in doubt."""
     words = [f"{name} {_word(told)}" for name, told in sorted(found.items())]
-    bad = sum(_rank(told) == 2 for told in found.values())  # noqa: PLR2004 - the worst rank
-    doubtful = bool(damaged) or any(_rank(told) == 1 for told in found.values())
-    status: Status = "missed" if bad else "unknown" if doubtful else "passed"
+    bad = sum(_ended(told) in {EXIT_MISSED, EXIT_INVALID} for told in found.values())
+    ended = [EXIT_UNKNOWN] * bool(damaged) + [_ended(told) for told in found.values()]
+    status = _STATUS[max(ended, key=_WORST_LAST.index)]
     return Gate("load", status, "; ".join([*words, *damaged]), float(bad), 0)
 
 

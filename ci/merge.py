@@ -75,9 +75,9 @@ class Merged:
     @property
     def exit_status(self) -> int:
         """1 invalid, before 99 a gate missed, before 2 unknown, before 0."""
-        if self.results.verdict == "invalid":
-            return EXIT_INVALID
         statuses = {gate.status for gate in self.gates}
+        if self.results.verdict == "invalid" or "invalid" in statuses:
+            return EXIT_INVALID
         if "missed" in statuses:
             return EXIT_MISSED
         doubtful = self.results.verdict == "unknown" or "unknown" in statuses

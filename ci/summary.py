@@ -12,7 +12,7 @@ MARKER = "<!-- billing-harness -->"
 # GitHub takes 65,536 characters in a comment and 1 MiB in a job's summary.
 CHARS_MAX = 60_000
 _SHOWN = 20
-_SIGNS = {"passed": "✅", "missed": "❌", "unknown": "❔"}
+_SIGNS = {"passed": "✅", "missed": "❌", "invalid": "❌", "unknown": "❔"}
 _CELL = re.compile(r"[|\r\n]+")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from harness.cli.console import COLOURS, output
+from harness.report.results import EXIT_INVALID, EXIT_VALID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ _COLOUR = {"invalid": "invalid", "valid": "unknown", "unknown": "unknown"}
 _GATE = {
     "passed": ("✓", "green"),
     "missed": ("✗", "red"),
+    "invalid": ("✗", "red"),
     "unknown": ("?", "yellow"),
 }
 
@@ -26,7 +28,8 @@ def tell(merged: Merged, out: Path) -> None:
     """Print verdict, doubts, gates, and what is worth knowing of tests."""
     results = merged.results
     # A gate that was not passed must not stand under a green word.
-    colour = COLOURS["valid"] if merged.exit_status == 0 else COLOURS[_COLOUR[results.verdict]]
+    word = {EXIT_VALID: "valid", EXIT_INVALID: "invalid"}.get(merged.exit_status)
+    colour = COLOURS[word or _COLOUR[results.verdict]]
     output.print(Text.assemble((merged.outcome.upper(), colour), "  ", results.headline()))
     _lines("  ✗ ", "red", [f["message"] for f in results.findings])
     _lines("  ? ", "yellow", results.doubts)

@@ -27,7 +27,7 @@ def left(folder: Path, **scenarios: int) -> Path:
                 "quantiles_s": {"0.95": 0.2, "0.99": 0.4},
                 "error_ratio": 0.01,
                 "dropped": 2,
-                "verdict": {0: "valid", 1: "invalid", 2: "void", 99: "valid"}[status],
+                "verdict": {1: "invalid", 2: "void", 130: "unknown"}.get(status, "valid"),
                 "exit_status": status,
             }
             for name, status in scenarios.items()
@@ -43,14 +43,16 @@ def left(folder: Path, **scenarios: int) -> Path:
     [
         ({"usage": 0, "signup": 0}, "passed", 2),
         ({"usage": 0, "signup": 99}, "missed", 99),
-        ({"usage": 1, "signup": 2}, "missed", 99),
+        ({"usage": 1, "signup": 2}, "invalid", 1),
+        ({"usage": 1, "signup": 99}, "invalid", 1),
+        ({"usage": 0, "signup": 130}, "unknown", 2),
         ({"usage": 0, "signup": 2}, "unknown", 2),
     ],
 )
 def test_loads_are_a_gate_of_the_merge(
     tmp_path: Path, statuses: dict[str, int], gate: str, exit_status: int
 ) -> None:
-    """Wrong money or a missed threshold misses the gate; what proves nothing leaves it unknown."""
+    """Wrong money is invalid, a missed threshold misses, what proves nothing leaves it unknown."""
     make_parts(tmp_path / "parts")
     left(tmp_path / "parts" / "load", **statuses)
     merged = merge([tmp_path / "parts"], tmp_path / "out", MergeOptions())
@@ -92,7 +94,7 @@ def test_of_two_jobs_of_one_scenario_the_worse_counts(tmp_path: Path) -> None:
     data, gate = read_loads([tmp_path])
     assert gate is not None
     assert data is not None
-    assert gate.status == "missed"
+    assert gate.status == "invalid"
     assert data["scenarios"]["usage"]["verdict"] == "invalid"
 
 
