@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import secrets
 from dataclasses import dataclass
@@ -9,10 +12,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from cryptography.fernet import Fernet
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, Worker, digest
+from tests.targets.plumbing import NOT_FOUND, Doubt, Refusal, Worker, digest, without_card
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -69,7 +73,7 @@ class Visit:
         value = self.fields.get(field) if given is None else given
         if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 200:
             raise _invalid(field)
-        return value
+        return without_card(value)
 
     def whole(self, field: str, least: int, most: int, default: int | None = None) -> int:
         """Give a field that is a whole number."""
@@ -149,7 +153,13 @@ def _answer(
     try:
         own = _known(brook, request, role)
         fields = {**request.query_params, **_fields(request, body)}
-        key = request.headers.get("Idempotency-Key", "")
+        said = request.headers.get("Idempotency-Key", "")
+        # Whatever a client may have put there is kept only as this.
+        key = (
+            hmac.new(brook.operator_key.encode(), said.encode(), "sha256").hexdigest()
+            if said
+            else ""
+        )
         visit = Visit(brook, own, request.path_params, fields, key)
         if key and request.method == "POST":
             return _once(visit, handler, f"{request.method} {request.url} {body!r}")
@@ -197,7 +207,7 @@ def _once(visit: Visit, handler: Callable[[Visit], Response], request: str) -> R
             begin = "INSERT INTO replies (scope, key, request) VALUES (?, ?, ?)"
             db.execute(begin, (*this, asked))
     if known:
-        return _repeated(known, asked)
+        return _repeated(visit.brook, known, asked)
     try:
         reply = handler(visit)
     except Refusal as refusal:
@@ -206,14 +216,21 @@ def _once(visit: Visit, handler: Callable[[Visit], Response], request: str) -> R
         books.write("DELETE FROM replies WHERE scope = ? AND key = ?", *this)
         raise
     keep = "UPDATE replies SET status = ?, body = ? WHERE scope = ? AND key = ?"
-    books.write(keep, reply.status_code, bytes(reply.body).decode(), *this)
+    sealed = _seal(visit.brook).encrypt(bytes(reply.body)).decode()
+    books.write(keep, reply.status_code, sealed, *this)
     return reply
 
 
-def _repeated(known: Row, asked: str) -> Response:
+def _seal(brook: Brook) -> Fernet:
+    """Give what seals kept answers: the key of who signed up stands in one."""
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(brook.operator_key.encode()).digest()))
+
+
+def _repeated(brook: Brook, known: Row, asked: str) -> Response:
     if known["request"] != asked:
         raise Refusal(422, "key-in-use", "The key is of another request.")
     if known["status"] is None:
         raise Refusal(409, "key-under-way", "The request is under way.")
     kind = "application/problem+json" if known["status"] >= 400 else "application/json"
-    return JSONResponse(json.loads(known["body"]), known["status"], media_type=kind)
+    told = json.loads(_seal(brook).decrypt(known["body"]))
+    return JSONResponse(told, known["status"], media_type=kind)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tests.targets.loom.tiers import CURRENCY
+from tests.targets.plumbing import without_card
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(without_card)]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
-Reference = Annotated[str, Field(pattern=r"^[\w.:-]{1,200}$")]
+Reference = Annotated[str, Field(pattern=r"^[\w.:-]{1,200}$"), AfterValidator(without_card)]
 Seats = Annotated[int, Field(ge=1, le=1000)]
 TierName = Literal["studio", "mill"]
 Status = Literal["weaving", "owing", "halted", "ended"]
