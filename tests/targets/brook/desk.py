@@ -153,13 +153,7 @@ def _answer(
     try:
         own = _known(brook, request, role)
         fields = {**request.query_params, **_fields(request, body)}
-        said = request.headers.get("Idempotency-Key", "")
-        # Whatever a client may have put there is kept only as this.
-        key = (
-            hmac.new(brook.operator_key.encode(), said.encode(), "sha256").hexdigest()
-            if said
-            else ""
-        )
+        key = _key_of(brook, request.headers.get("Idempotency-Key", ""))
         visit = Visit(brook, own, request.path_params, fields, key)
         if key and request.method == "POST":
             return _once(visit, handler, f"{request.method} {request.url} {body!r}")
@@ -168,6 +162,12 @@ def _answer(
         return problem(refusal)
     except Doubt:
         return problem(Refusal(503, "try-again", "Ask again: it may have happened."))
+
+
+def _key_of(brook: Brook, said: str) -> str:
+    """Give what is kept of an idempotency key: a client may have put anything there."""
+    keyed = hmac.new(brook.operator_key.encode(), said.encode(), "sha256").hexdigest()
+    return keyed if said else ""
 
 
 def _known(brook: Brook, request: Request, role: str) -> Row | None:
