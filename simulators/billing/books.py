@@ -63,7 +63,7 @@ def record_reversal(
     kind: Literal["refund", "dispute"],
     at: int,
 ) -> Payment:
-    """Write down that money of `parent` went back."""
+    """Write down that money of `parent` went back, or, of a dispute, came again."""
     row = Payment(
         id=new_id("pay"),
         customer_id=parent.customer_id,

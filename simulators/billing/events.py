@@ -151,7 +151,8 @@ def _credits(session: Session, row: CreditTransaction) -> Iterator[tuple[str, Fi
 def _payment(session: Session, row: Payment) -> Fields:
     return {
         **_about(session, row.customer_id),
-        "status": _PAYMENT.get(row.kind),
+        # What a won dispute gives back is the merchant's again.
+        "status": "succeeded" if row.amount_minor > 0 else _PAYMENT.get(row.kind),
         "payment_method": "card",
         "amount_minor": abs(row.amount_minor),
         "currency": row.currency,

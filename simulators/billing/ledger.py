@@ -101,6 +101,13 @@ def take_back(session: Session, customer_id: str, units: int, *, cause: str, at:
         _owe(session, customer_id, units - taken, cause, at)
 
 
+def give_back(session: Session, customer_id: str, units: int, *, cause: str, at: int) -> None:
+    """Give `units` credits back that were taken; what became a debt then is paid from them."""
+    if units:
+        entry = append(session, customer_id, Posting(units, "adjustment", cause), at=at)
+        _take_debt(session, entry, at)
+
+
 def _take_debt(session: Session, grant: CreditTransaction, at: int) -> None:
     taken = min(owed(session, grant.customer_id), grant.amount)
     if taken:

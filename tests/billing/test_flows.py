@@ -89,6 +89,36 @@ def test_a_refund_takes_the_credit_back(tenant: Tenant) -> None:
     tenant.assert_books_balance()
 
 
+def test_a_dispute_takes_the_credit_and_gives_it_again_once_it_is_won(tenant: Tenant) -> None:
+    """What was disputed is lost, and its credit owed, until the dispute is won."""
+    tenant.add_card("pm_card_createDispute")
+    tenant.use_up()
+    tenant.fix("fix-1")
+    tenant.service.drain()
+    lost, charge = tenant.page("payments")
+    assert (lost["kind"], lost["amount_minor"], charge["state"]) == ("dispute", -2900, "disputed")
+    assert tenant.get("/usage")["owed_credits"] == 1
+    won = tenant.service.simulator.official().v1.disputes.update(
+        lost["stripe_id"], {"evidence": {"uncategorized_text": "winning_evidence"}}
+    )
+    tenant.service.drain()
+    again, _, charge = tenant.page("payments")
+    assert (again["amount_minor"], charge["state"]) == (2900, "succeeded")
+    assert again["stripe_id"] == won.balance_transactions[-1].id
+    assert (tenant.get("/usage")["owed_credits"], tenant.get()["credit_balance"]) == (0, 0)
+
+
+def test_an_inquiry_takes_nothing(tenant: Tenant) -> None:
+    """A bank that only asks has moved no money: the charge stands."""
+    tenant.add_card("pm_card_createDisputeInquiry")
+    tenant.use_up()
+    tenant.fix("fix-1")
+    tenant.service.drain()
+    (charge,) = tenant.page("payments")
+    assert charge["state"] == "succeeded"
+    tenant.assert_books_balance()
+
+
 def test_the_last_card_stays_while_there_is_a_subscription(tenant: Tenant) -> None:
     """One of two cards may go; the other then is the default and stays."""
     first = tenant.add_card().json()["payment_method_id"]

@@ -261,7 +261,8 @@ def dispute_ignored(overlay: Overlay) -> None:
     def ignore(_core: Core, _dispute_id: str) -> None:
         """Leave money and credits as they are."""
 
-    overlay.replace_item(HANDLERS, "charge.dispute.created", ignore)
+    for kind in ("created", "funds_withdrawn", "funds_reinstated"):
+        overlay.replace_item(HANDLERS, f"charge.dispute.{kind}", ignore)
 
 
 class _OnlyKnown(dict[str, Any]):

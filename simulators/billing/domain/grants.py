@@ -57,6 +57,8 @@ def renewal(
 def units_lost(units: int, amount_minor: int, lost_before_minor: int, lost_minor: int) -> int:
     """Give the credits that go back when `lost_minor` more of a charge is refunded or disputed.
 
+    They are negative, and the customer's again, where a dispute is won and `lost_minor` negative.
+
     Credits are whole, so they go back in proportion, rounded down over the whole loss so far:
     partial refunds that add up to the charge take back exactly what it bought, in whatever steps.
     """

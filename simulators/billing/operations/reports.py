@@ -192,8 +192,10 @@ def transaction_view(row: CreditTransaction) -> dict[str, Any]:
 def _payment(session: Session, row: Payment) -> dict[str, Any]:
     state = None
     if row.kind == "charge":
-        disputed = select(Payment.id).where(Payment.parent_id == row.id, Payment.kind == "dispute")
-        is_disputed = session.scalar(disputed.limit(1)) is not None
+        disputed = select(func.sum(Payment.amount_minor)).where(
+            Payment.parent_id == row.id, Payment.kind == "dispute"
+        )
+        is_disputed = (session.scalar(disputed) or 0) < 0  # what a won one took has come back
         state = books.state(row, books.lost_minor(session, row), is_disputed=is_disputed)
     return {
         "id": row.id,

@@ -27,8 +27,9 @@ def level_refunds(core: Core, charge: str) -> None:
 
 
 def level_dispute(core: Core, dispute: str) -> None:
-    """Write down a dispute, which takes the money away at once."""
-    _reverse(core, core.stripe.charges.dispute(dispute), "dispute")
+    """Bring the books level with what a dispute took and, once it is won, gave back."""
+    for movement in core.stripe.charges.dispute(dispute):
+        _reverse(core, movement, "dispute")
 
 
 def _reverse(core: Core, reversal: Movement, kind: Literal["refund", "dispute"]) -> None:
@@ -48,7 +49,8 @@ def _reverse(core: Core, reversal: Movement, kind: Literal["refund", "dispute"])
             lost_before,
             reversal.amount_minor,
         )
-        ledger.take_back(session, parent.customer_id, units, cause=reversal.stripe_id, at=now)
+        move = ledger.take_back if units > 0 else ledger.give_back
+        move(session, parent.customer_id, abs(units), cause=reversal.stripe_id, at=now)
 
 
 def _units_bought(session: Session, charge: Payment) -> int:

@@ -225,7 +225,8 @@ class Payment(Base):
     __table_args__ = (
         CheckConstraint(
             "(kind = 'charge' AND amount_minor > 0 AND parent_id IS NULL)"
-            " OR (kind IN ('refund', 'dispute') AND amount_minor < 0 AND parent_id IS NOT NULL)",
+            " OR (kind = 'refund' AND amount_minor < 0 AND parent_id IS NOT NULL)"
+            " OR (kind = 'dispute' AND amount_minor <> 0 AND parent_id IS NOT NULL)",
             "sign",
         ),
         CheckConstraint("cause <> ''", "cause"),

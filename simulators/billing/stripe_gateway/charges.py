@@ -100,13 +100,27 @@ class ChargeCalls:
         params: stripe.params.RefundListParams = {"charge": charge, "limit": PAGE}
         return self._caller.call(lambda: read(movements, listing(params)))[::-1]
 
-    def dispute(self, dispute_id: str) -> facts.Movement:
-        """Fetch a dispute."""
+    def dispute(self, dispute_id: str) -> Sequence[facts.Movement]:
+        """Fetch what a dispute has taken and, if it was won, given back; an inquiry takes nothing.
+
+        The loss goes by the dispute's id, what came back by that of its balance transaction.
+        """
         found = self._caller.call(lambda: self._caller.v1.disputes.retrieve(dispute_id))
-        return read(
-            lambda d: facts.Movement(d.id, d.amount, d.currency, parent=facts.required(d.charge)),
-            found,
-        )
+
+        def movements(dispute: stripe.Dispute) -> list[facts.Movement]:
+            charge = facts.required(dispute.charge)
+            signed = [(each.amount < 0, each.id) for each in dispute.balance_transactions]
+            return [
+                facts.Movement(
+                    dispute.id if is_loss else moved,
+                    dispute.amount if is_loss else -dispute.amount,
+                    dispute.currency,
+                    parent=charge,
+                )
+                for is_loss, moved in signed
+            ]
+
+        return read(movements, found)
 
 
 def _completed(refund: stripe.Refund, charge: str) -> facts.Movement:

@@ -137,7 +137,10 @@ class InvoiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money that moved: a charge, or what took the charge `parent` back; amounts are positive."""
+    """Money that moved: a charge, or what took the charge `parent` back; amounts are positive.
+
+    What a dispute took and then gave back is the negative of a loss.
+    """
 
     stripe_id: str
     amount_minor: int

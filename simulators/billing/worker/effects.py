@@ -39,4 +39,6 @@ HANDLERS: Mapping[str, Callable[[Core, str], None]] = {
     "customer.subscription.deleted": subscriptions.level,
     "charge.refunded": reversals.level_refunds,
     "charge.dispute.created": reversals.level_dispute,
+    "charge.dispute.funds_withdrawn": reversals.level_dispute,
+    "charge.dispute.funds_reinstated": reversals.level_dispute,
 }

@@ -325,7 +325,8 @@ def _create_payments() -> None:
         sa.Column("created_at", INT, nullable=False),
         sa.CheckConstraint(
             "(kind = 'charge' AND amount_minor > 0 AND parent_id IS NULL)"
-            " OR (kind IN ('refund', 'dispute') AND amount_minor < 0 AND parent_id IS NOT NULL)",
+            " OR (kind = 'refund' AND amount_minor < 0 AND parent_id IS NOT NULL)"
+            " OR (kind = 'dispute' AND amount_minor <> 0 AND parent_id IS NOT NULL)",
             name=op.f("ck_payments_sign"),
         ),
         sa.CheckConstraint("cause <> ''", name=op.f("ck_payments_cause")),
