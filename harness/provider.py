@@ -36,7 +36,8 @@ _COPIED = ("amount", "currency", "customer", "payment_method")
 class Movement:
     """One attempt to move money. A positive amount goes from the customer to the merchant.
 
-    `idempotency_key` is the simulator's knowledge: Stripe does not tell it.
+    `idempotency_key` is the simulator's knowledge: Stripe does not tell it. `parts` are the ids of
+    balance transactions: a dispute that is won has two, what was taken and what came back.
     """
 
     type: str
@@ -51,6 +52,7 @@ class Movement:
     idempotency_key: str | None = None
     failure_code: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +347,7 @@ def _from_journal(entry: Mapping[str, Any]) -> Movement:
         idempotency_key=entry.get("idempotency_key"),
         failure_code=entry.get("failure_code"),
         metadata=entry.get("metadata") or {},
+        parts=(entry["id"],) if entry["type"] == "dispute" else (),
     )
 
 

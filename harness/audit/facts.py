@@ -20,6 +20,7 @@ Kind = Literal[
     "wrong_amount",
     "wrong_currency",
     "missing_refund",
+    "missing_reinstatement",
     "wrong_balance",
     "double_charge",
 ]

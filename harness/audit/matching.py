@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from harness.audit.facts import Audited, Books, Kind
     from harness.audit.provider import StripeReader
+    from harness.checks.evidence import Payment
     from harness.checks.verdict import Finding
     from harness.target.profile import Catalog
 
@@ -78,9 +79,9 @@ class Leftovers:
 
 
 def ids_of(movement: Movement) -> list[str]:
-    """Give the ids by which books may name a movement: a charge, or the intent that made it."""
+    """Give the ids by which books may name a movement: its own, a charge's intent, its parts'."""
     intent = movement.payment_intent if movement.type == "charge" else None
-    return [name for name in (movement.provider_id, intent) if name]
+    return [name for name in (movement.provider_id, intent, *movement.parts) if name]
 
 
 def _agree(movement: Movement, row: Booked) -> bool:
@@ -149,9 +150,12 @@ def judge(left: Leftovers, sides: Sides, audited: Audited) -> None:
     known = {row.payment.provider_id for row in booked}
     for movement in moved:
         customer = own.get(movement.customer or "")
+        is_booked = bool(known & set(ids_of(movement)))
+        if not (is_booked or movement.amount_minor):
+            continue  # a dispute that was won: all in all there is nothing to book
         if customer is not None:
             groups[customer].movements.append(movement)
-        elif known & set(ids_of(movement)) or sides.marks & set(movement.metadata):
+        elif is_booked or sides.marks & set(movement.metadata):
             groups[movement.customer or "somebody"].movements.append(movement)
         else:  # other business of the same account: nobody whom the books know
             audited.strangers[movement.currency] += movement.amount_minor
@@ -198,6 +202,14 @@ def _sorted(finding: Finding, group: _Group, sides: Sides) -> Found:
     if not rows:
         message = f"a {movement.type} at Stripe that the books do not have"
         return _found("missing_refund", message, finding, group)
+    return _unlike(finding, movement, rows, group)
+
+
+def _unlike(finding: Finding, movement: Movement, rows: list[Payment], group: _Group) -> Found:
+    """Say how two differ that both sides have."""
+    if movement.type == "dispute" and not movement.amount_minor:
+        message = "a dispute that was won: Stripe gave it back, the books have it as lost"
+        return _found("missing_reinstatement", message, finding, group)
     booked = " and ".join(spoken(row.amount_minor, row.currency) for row in rows)
     moved = spoken(movement.amount_minor, movement.currency)
     message = f"Stripe moved {moved}, the books say {booked}"

@@ -24,6 +24,13 @@ Object: TypeAlias = "Mapping[str, Any]"
 _PAGE_ITEMS = "100"
 _OK, _MISSING, _WRONG_KEY = 200, 404, frozenset({401, 403})
 _WITH_CHARGE = (("expand[]", "data.charge"),)
+# What is needed beside an object that is fetched by its id.
+_EXPANDED: Mapping[str, tuple[str, ...]] = {
+    "payment_intents": ("latest_charge",),
+    "refunds": ("charge",),
+    "disputes": ("charge",),
+    "balance_transactions": ("source", "source.charge"),
+}
 
 
 class StripeReader:
@@ -44,12 +51,15 @@ class StripeReader:
     def movement(self, provider_id: str) -> Movement | None:
         """Give what an id of the provider's names, or None where there is no such thing."""
         kind = _kind_of(provider_id)
-        expanded = () if kind == "charges" else (("expand[]", "charge"),)
-        if kind == "payment_intents":
-            expanded = (("expand[]", "latest_charge"),)
+        expanded = tuple(("expand[]", name) for name in _EXPANDED.get(kind, ()))
         found = self._get(f"/v1/{kind}/{provider_id}", expanded, optional=True)
         if kind == "payment_intents":
             found, kind = (found or {}).get("latest_charge"), "charges"
+        elif kind == "balance_transactions":
+            # Only a dispute's are names of their own: one for what it took, one for what came back.
+            source = (found or {}).get("source")
+            is_dispute = isinstance(source, dict) and source["object"] == "dispute"
+            found, kind = (source if is_dispute else None), "disputes"
         return _movement(kind, found) if found else None
 
     def charge(self, provider_id: str) -> Object | None:
@@ -111,6 +121,7 @@ def _kind_of(provider_id: str) -> str:
         (("re_", "pyr_"), "refunds"),
         (("du_", "dp_"), "disputes"),
         (("pi_",), "payment_intents"),
+        (("txn_",), "balance_transactions"),
     )
     return next((kind for starts, kind in kinds if provider_id.startswith(starts)), "charges")
 
@@ -141,7 +152,9 @@ def _charge(charge: Object) -> Movement | None:
     )
 
 
-def _back(kind: str, back: Object, amount_minor: int, state: str) -> Movement:
+def _back(
+    kind: str, back: Object, amount_minor: int, state: str, parts: tuple[str, ...] = ()
+) -> Movement:
     charge = back["charge"]
     return Movement(
         type=kind,
@@ -153,6 +166,7 @@ def _back(kind: str, back: Object, amount_minor: int, state: str) -> Movement:
         at=back["created"],
         payment_intent=back.get("payment_intent"),
         metadata=back.get("metadata") or {},
+        parts=parts,
     )
 
 
@@ -164,10 +178,11 @@ def _refund(refund: Object) -> Movement | None:
 
 def _dispute(dispute: Object) -> Movement | None:
     """Give what a dispute took: an inquiry takes nothing, nor in sum does one that is won."""
-    if not dispute["balance_transactions"]:
+    moved = dispute["balance_transactions"]
+    if not moved:
         return None
     lost_minor = 0 if dispute["status"] == "won" else dispute["amount"]
-    return _back("dispute", dispute, lost_minor, "succeeded")
+    return _back("dispute", dispute, lost_minor, "succeeded", tuple(each["id"] for each in moved))
 
 
 _READ: Mapping[str, Callable[[Object], Movement | None]] = {

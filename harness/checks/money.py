@@ -43,10 +43,15 @@ class BooksEqualProvider:
             if movement.state == "succeeded"
         ]
         booked = [payment for payment in state.payments or () if payment.state != "failed"]
+        together: dict[str, list[Movement]] = {}
         for movement in moved:
-            named = [payment for payment in booked if payment.provider_id in _ids(movement)]
-            yield from _compare(evidence, state, movement, named)
-        known = {name for movement in moved for name in _ids(movement)}
+            together.setdefault(movement.provider_id, []).append(movement)
+        known: set[str | None] = set()
+        for parts in together.values():
+            ids = {name for movement in parts for name in _ids(movement)}
+            named = [payment for payment in booked if payment.provider_id in ids]
+            yield from _compare(evidence, state, parts, named)
+            known |= ids
         for payment in booked:
             if payment.provider_id not in known:
                 yield _phantom(state, payment)
@@ -55,23 +60,30 @@ class BooksEqualProvider:
 def _ids(movement: Movement) -> set[str | None]:
     """Give the ids by which books may name a movement: a charge, or the intent that made it."""
     intent = movement.payment_intent if movement.type == "charge" else movement.provider_id
-    return {movement.provider_id, intent} - {None}
+    return {movement.provider_id, intent, *movement.parts} - {None}
 
 
 def _compare(
-    evidence: Evidence, state: CustomerState, movement: Movement, booked: list[Payment]
+    evidence: Evidence, state: CustomerState, parts: list[Movement], booked: list[Payment]
 ) -> Iterator[Finding]:
+    """Compare what moved under one id of the provider's, all in all, with its payments.
+
+    A dispute that was won took money and gave it back: in sum nothing moved, and books need not
+    have it at all.
+    """
+    movement, moved_minor = parts[0], sum(part.amount_minor for part in parts)
     amount = sum(payment.amount_minor for payment in booked)
     currencies = {payment.currency for payment in booked} or {movement.currency}
-    if booked and amount == movement.amount_minor and currencies == {movement.currency}:
+    came_back = movement.type == "dispute" and not moved_minor
+    if (booked or came_back) and amount == moved_minor and currencies == {movement.currency}:
         return
     told = spoken(amount, min(currencies)) if booked else "nothing"
-    moved = spoken(movement.amount_minor, movement.currency)
+    moved = spoken(moved_minor, movement.currency)
     record = operation_behind(evidence, state, movement)
     yield Finding(
         f"{movement.type} {movement.provider_id} moved {moved}, the target's payments say {told}",
         customer=state.customer,
-        amount_minor=movement.amount_minor - amount,
+        amount_minor=moved_minor - amount,
         currency=movement.currency,
         provider_id=movement.provider_id,
         **blame(record),

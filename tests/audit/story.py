@@ -115,13 +115,9 @@ def day(database: str = "sqlite") -> Iterator[Day]:
         began = _now(client, addresses.stripe_url)
         lived = Day(stack, stripe, api, since=began - 60, until=0)
         for number in range(5):
-            _customer(client, addresses.billing_url, lived, number)
+            customer(client, addresses.billing_url, lived, number)
         _refund(client, stack, lived.fixes["fix_3"])
-        control = {"X-Test-Control-Token": addresses.test_control_token}
-        drain = {"deadline_s": 20}
-        drained = client.post(f"{addresses.billing_url}/test/drain", json=drain, headers=control)
-        assert drained.json()["settled"] is True, drained.text
-        lived.until = move(client, addresses.stripe_url) - _LATER_S // 2
+        settled(client, lived)
         yield lived
 
 
@@ -149,12 +145,25 @@ def _now(client: httpx.Client, stripe_url: str) -> int:
     return int(client.get(f"{stripe_url}/simulator/clock").json()["now"])
 
 
-def _customer(client: httpx.Client, url: str, lived: Day, number: int) -> None:
+def settled(client: httpx.Client, lived: Day) -> None:
+    """Let every webhook arrive and take effect, and time pass until nothing is in flight."""
+    addresses = lived.stack.addresses
+    wish = {"deadline_s": 60}
+    client.post(f"{addresses.stripe_url}/simulator/settle", json=wish, timeout=65)
+    control = {"X-Test-Control-Token": addresses.test_control_token}
+    drained = client.post(f"{addresses.billing_url}/test/drain", json=wish, headers=control)
+    assert drained.json()["settled"] is True, drained.text
+    lived.until = move(client, addresses.stripe_url) - _LATER_S // 2
+
+
+def customer(
+    client: httpx.Client, url: str, lived: Day, number: int, card_name: str = "pm_card_visa"
+) -> None:
     """Sign somebody up with a card, who pays for one fix, the last one for two."""
     known = {"email": f"audited{number}@example.com", "name": "Audited", "source": "direct"}
     made = client.post(f"{url}/api/v1/customers/onboard", json=known).json()
     key = {"X-API-Key": made["api_key"]}
-    card = {"payment_method": "pm_card_visa", "billing_consent": True}
+    card = {"payment_method": card_name, "billing_consent": True}
     place = f"{url}/api/v1/customers/{made['customer_id']}/payment-methods"
     assert client.post(place, json=card, headers=key).is_success
     for fix in (f"fix_{number}", "fix_again")[: 1 + (number == 4)]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from harness.audit.facts import KINDS
-from tests.audit.story import FIX_MINOR, REFUND_MINOR, day, move, prints
+from tests.audit.story import FIX_MINOR, REFUND_MINOR, customer, day, move, prints, settled
 from tests.stack.processes import linux_only
 
 if TYPE_CHECKING:
@@ -158,6 +158,30 @@ def test_the_api_alone_is_enough_and_is_only_read(
     (found,) = told["findings"]
     assert (found["kind"], found["amount_minor"]) == ("charge_without_payment", 1100)
     assert found["provider_customer"] == customers[0]["id"]
+
+
+@pytest.mark.nightly
+def test_disputes_agree_whatever_becomes_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open, lost and won, and an inquiry beside them: the reference's books are Stripe's."""
+    with day() as lived, httpx.Client(trust_env=False, timeout=90) as client:
+        addresses = lived.stack.addresses
+        for number, card in enumerate(("createDispute",) * 3 + ("createDisputeInquiry",), 10):
+            customer(client, addresses.billing_url, lived, number, f"pm_card_{card}")
+        settled(client, lived)
+        key = (addresses.stripe_api_key, "")
+        disputes = f"{addresses.stripe_url}/v1/disputes"
+        listed = client.get(disputes, auth=key).json()["data"]
+        taken = [each["id"] for each in listed if each["balance_transactions"]]
+        assert (len(listed), len(taken)) == (4, 3)
+        for name, words in zip(taken, ("winning_evidence", "losing_evidence"), strict=False):
+            evidence = {"evidence[uncategorized_text]": words}
+            assert client.post(f"{disputes}/{name}", data=evidence, auth=key).is_success
+        settled(client, lived)
+        for how in ("sql", "api"):
+            told = lived.audit(monkeypatch, tmp_path, "--by", how)
+            assert (told["status"], told["looked_at"]["disputes"]) == (0, 4), told
 
 
 @pytest.mark.nightly

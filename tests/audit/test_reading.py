@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -59,6 +60,7 @@ class Account:
 
     def __init__(self, *charges: dict[str, Any]) -> None:
         self.charges = charges
+        self.disputes: list[dict[str, Any]] = []
         self.now = 0.0
         self.waited: list[float] = []
         self.limited = 0
@@ -85,13 +87,13 @@ class Account:
         if kind in self.forbidden:
             return httpx.Response(403, json={"error": {"type": "invalid_request_error"}})
         if name:
-            found = [charge for charge in self.charges if charge["id"] == name[0]]
+            found = [each for each in (*self.charges, *self.disputes) if each["id"] == name[0]]
             return httpx.Response(200, json=found[0]) if found else httpx.Response(404, json={})
         return httpx.Response(200, json=self._page(kind, url.params))
 
     def _page(self, kind: str, asked: httpx.QueryParams) -> dict[str, Any]:
         within = range(int(asked["created[gte]"]), int(asked["created[lt]"]))
-        all_of = self.charges if kind == "charges" else ()
+        all_of = {"charges": self.charges, "disputes": self.disputes}.get(kind, ())
         found = sorted((c for c in all_of if c["created"] in within), key=lambda c: -c["created"])
         ids = [charge["id"] for charge in found]
         begin = ids.index(asked["starting_after"]) + 1 if "starting_after" in asked else 0
@@ -105,6 +107,15 @@ def charge(name: str, amount: int, at: int, customer: str = "cus_1") -> dict[str
         "id": name, "status": "succeeded", "captured": True, "customer": customer,
         "currency": "usd", "amount_captured": amount, "amount_refunded": 0, "created": at,
         "metadata": {},
+    }  # fmt: skip
+
+
+def dispute(of: dict[str, Any], status: str, *moved: str) -> dict[str, Any]:
+    """Make a dispute of a charge, whose money these balance transactions moved."""
+    return {
+        "id": "du_1", "status": status, "charge": of, "currency": "usd", "metadata": {},
+        "amount": of["amount_captured"], "created": of["created"] + 1,
+        "balance_transactions": [{"id": name} for name in moved],
     }  # fmt: skip
 
 
@@ -145,6 +156,61 @@ def test_what_is_booked_late_or_was_charged_early_is_not_missing(tmp_path: Path)
     account = Account(charge("ch_2", 700, 1000, "cus_2"), charge("ch_1", 500, 999))
     found = audited(account, books(tmp_path))
     assert [each.kind for each in found.findings] == ["wrong_balance"]
+    assert not found.gaps
+
+
+@pytest.mark.parametrize(
+    ("status", "moved", "booked", "told"),
+    [
+        ("warning_needs_response", (), {}, []),
+        ("warning_needs_response", (), {"du_1": -500}, [("missing_refund", 500)]),
+        ("needs_response", ("txn_1",), {"du_1": -500}, []),
+        ("lost", ("txn_1",), {"du_1": -500}, []),
+        ("lost", ("txn_1",), {"txn_1": -500}, []),
+        ("lost", ("txn_1",), {}, [("missing_refund", -500)]),
+        ("won", ("txn_1", "txn_2"), {}, []),
+        ("won", ("txn_1", "txn_2"), {"du_1": -500, "txn_2": 500}, []),
+        ("won", ("txn_1", "txn_2"), {"du_1": -500}, [("missing_reinstatement", 500)]),
+    ],
+)
+def test_a_dispute_is_what_it_moved_in_the_end(
+    tmp_path: Path,
+    status: str,
+    moved: tuple[str, ...],
+    booked: dict[str, int],
+    told: list[tuple[str, int]],
+) -> None:
+    """An inquiry moves nothing, what is open or lost took all, what is won gave it back."""
+    paid = charge("ch_1", 500, 1500)
+    account = Account(paid)
+    account.disputes = [dispute(paid, status, *moved)]
+    url = books(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "others.db")) as changed:
+        changed.execute("DELETE FROM charges WHERE acct = 'a2'")
+        for name, amount in booked.items():
+            row = ("a1", name, amount, "USD", 1502)
+            changed.execute("INSERT INTO charges VALUES (?, ?, ?, ?, ?)", row)
+        changed.commit()
+    found = audited(account, url, Queries(OTHERS.payments, OTHERS.customers))
+    assert [(each.kind, each.amount_minor) for each in found.findings] == told
+    assert not found.gaps
+
+
+def test_what_came_back_of_an_old_dispute_is_looked_up_by_its_transaction(tmp_path: Path) -> None:
+    """A row of this window that names a dispute's balance transaction finds the dispute."""
+    paid = charge("ch_0", 500, 100)
+    account = Account(paid)
+    won = {**dispute(paid, "won", "txn_1", "txn_2"), "object": "dispute"}
+    account.disputes = [{"id": "txn_2", "source": won, "created": 1600}]
+    url = books(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "others.db")) as changed:
+        changed.execute("DELETE FROM charges")
+        rows = [("a1", "du_1", -500, "USD", 101), ("a1", "txn_2", 500, "USD", 1600)]
+        changed.executemany("INSERT INTO charges VALUES (?, ?, ?, ?, ?)", rows)
+        changed.commit()
+    account.disputes[0]["created"] = 2600  # its list is of another time
+    found = audited(account, url, Queries(OTHERS.payments, OTHERS.customers))
+    assert not found.findings
     assert not found.gaps
 
 

@@ -354,3 +354,29 @@ def test_charges_of_others_are_not_looked_at() -> None:
     other = Movement("charge", "ch_9", "cus_9", 1, "usd", "succeeded", 1)
     books.movements += [other, replace(other, provider_id="ch_10", customer=None)]
     assert {told.kind for told in run_checks(books.evidence())} <= {"valid", "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "booked", "kind"),
+    [
+        ((-PAYG,), ("du_1",), "valid"),
+        ((-PAYG,), (), "invalid"),
+        ((-PAYG, PAYG), (), "valid"),
+        ((-PAYG, PAYG), ("du_1", "txn_2"), "valid"),
+        ((-PAYG, PAYG), ("du_1",), "invalid"),
+    ],
+    ids=["taken", "taken, not booked", "won, not booked", "won, both booked", "won, taken booked"],
+)
+def test_a_dispute_counts_with_what_came_back(
+    parts: tuple[int, ...], booked: tuple[str, ...], kind: str
+) -> None:
+    """A dispute that was won moved nothing in sum; its parts go by their balance transactions."""
+    books = _charged()
+    for number, amount in enumerate(parts, 1):
+        told = replace(books.movements[0], type="dispute", provider_id="du_1", amount_minor=amount)
+        books.movements.append(replace(told, parts=(f"txn_{number}",)))
+    for name, amount in zip(booked, parts, strict=False):
+        books.payments.append(replace(books.payments[0], provider_id=name, amount_minor=amount))
+    verdict = run_check(BooksEqualProvider(), books.evidence())
+    assert verdict.kind == kind, verdict
+    assert kind == "valid" or [abs(f.amount_minor or 0) for f in verdict.findings] == [PAYG]
