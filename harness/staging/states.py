@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.customers import Reached, differences, load_states, reach_all, role_for, why_not
 from harness.errors import HarnessError, NotMapped, StagingError, Unknown
+from harness.patience import TRIES
 from harness.session import Customer
 from harness.staging.footing import TEST_DOMAINS, clock_now, is_of_test
 from harness.staging.record import Entry
 from harness.target.mapped import ProfileTarget
-from harness.target.wire import NoReply, Reply, Wait
+from harness.target.wire import Call, NoReply, Reply, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -273,7 +274,7 @@ class Ten:
         while outcome is None:
             try:
                 step = listing.send(answer)
-                answer = None if isinstance(step, Wait) else self.footing.way.send(step)
+                answer = None if isinstance(step, Wait) else self._read(step)
             except StopIteration as end:
                 outcome = cast("Outcome", end.value)
         if outcome.kind != "ok":
@@ -285,6 +286,15 @@ class Ten:
                 else None,
             )
         return {each["customer"]: each["email"] for each in outcome["items"]}
+
+    def _read(self, call: Call) -> Reply | NoReply:
+        """Read; an answer that is lost is asked for again, as a session does."""
+        reply = self.footing.way.send(call)
+        for _ in range(TRIES - 1):
+            if isinstance(reply, Reply):
+                break
+            reply = self.footing.way.send(call)
+        return reply
 
     def _seen(self, state: State, listed: Mapping[str, str], deadline_s: float) -> Seen:
         entry = self.footing.record.of(state.key)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from tests.billing.running import Simulator
 
 
-def run(command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, env: dict[str, str], deadline_s: float = 30.0
+) -> subprocess.CompletedProcess[str]:
     """Run a command that is expected to end by itself."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("BILLING_")}
     return subprocess.run(
@@ -34,7 +36,7 @@ def run(command: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
         env=clean | env,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=deadline_s,
         check=False,
     )
 
