@@ -33,7 +33,8 @@ _OF_A_JOB = ("CI_NODE_INDEX", "CI_NODE_TOTAL", "CIRCLE_NODE_INDEX", "CIRCLE_NODE
 class Matrix:
     """What to run: how many partitions, how many at a time, of what, with which seed, and where.
 
-    `options` go to every run. `durations` cuts the shares. `deadline_s` bounds each run.
+    `options` go to every run. `durations` cuts the shares. `deadline_s` bounds a partition's run,
+    and as many times as there are partitions that of the whole.
     """
 
     partitions: int
@@ -42,7 +43,7 @@ class Matrix:
     folder: Path
     durations: Path
     options: tuple[str, ...] = ()
-    deadline_s: float = 900.0
+    deadline_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,10 @@ class Runner:
     def whole(self) -> Job:
         """Run everything in one piece, alone."""
         self.stopped = False
-        return self._run("../whole-run/1-of-1", "1/1")
+        deadline_s = self.matrix.deadline_s * self.matrix.partitions
+        return self._run("../whole-run/1-of-1", "1/1", deadline_s)
 
-    def _run(self, name: str, share: str) -> Job:
+    def _run(self, name: str, share: str, deadline_s: float | None = None) -> Job:
         folder = self.matrix.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         if self.stopped:
@@ -111,7 +113,7 @@ class Runner:
             grace_s=_GRACE_S,
         )
         try:
-            trouble = self._wait(child)
+            trouble = self._wait(child, deadline_s or self.matrix.deadline_s)
         finally:
             child.stop()
         if trouble is None and not (folder / REPORT).is_file():
@@ -123,13 +125,13 @@ class Runner:
         told = ("--seed", str(matrix.seed), "--durations", str(matrix.durations))
         return (*told, *matrix.options)
 
-    def _wait(self, child: Child) -> str | None:
-        deadline = time.monotonic() + self.matrix.deadline_s
+    def _wait(self, child: Child, deadline_s: float) -> str | None:
+        ends_at = time.monotonic() + deadline_s
         while (status := child.status()) is None:
             if self.stopped:
                 return "stopped"
-            if time.monotonic() > deadline:
-                return f"not done within {self.matrix.deadline_s:g} s"
+            if time.monotonic() > ends_at:
+                return f"not done within {deadline_s:g} s"
             time.sleep(_POLL_S)
         if status in {0, 1, 2}:
             return None

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ci.coverage import Counted, Measured
 from ci.jobs import Job, Matrix, Runner
 from ci.merge import Merged, MergeOptions, merge
 from ci.telling import tell
@@ -124,18 +125,32 @@ def _compared(runner: Runner, merged: Merged) -> dict[str, Any]:
     job = _told(runner.whole())
     out = job.folder.parent.parent / "whole"
     alone = merge([job.folder], out, MergeOptions(coverage_min=0, coverage_webhooks_min=0))
-    ratios = [
-        None if isinstance(each.measured, str) else each.measured.ratio()
-        for each in (alone, merged)
+    both = [
+        Measured() if isinstance(each.measured, str) else each.measured for each in (alone, merged)
     ]
-    whole, parted = ratios
+    whole, parted = ratios = [each.ratio() for each in both]
     return {
         "serial_s": round(job.duration_s, 1),
         "serial_verdict": alone.results.verdict,
         "serial_coverage": whole and round(whole, 5),
         "partitioned_coverage": parted and round(parted, 5),
         "coverage_difference": None if None in ratios else round((parted or 0) - (whole or 0), 5),
+        "executed_in_one_alone": differing(*both),
     }
+
+
+def differing(whole: Measured, parted: Measured) -> list[str]:
+    """Name the lines that were executed wholly in only one of both, as editors take them.
+
+    A line counts as missing where one of its branches is.
+    """
+    told = []
+    for file in sorted({*whole.files, *parted.files}):
+        missing = [set(each.files.get(file, Counted()).missing) for each in (whole, parted)]
+        lines = sorted(missing[0] ^ missing[1])
+        if lines:
+            told.append(f"{file}:{','.join(map(str, lines))}")
+    return told
 
 
 def _options(wish: Wish) -> MergeOptions:
