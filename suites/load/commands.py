@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suites.load.parent import options as of  # noqa: TC001 - the same
-from suites.load.parent.wish import RATE_CAP, RESULTS, SETTLE_S
+from suites.load.parent.wish import RATE_CAP, RESULTS, SECRET_VARIABLE, SETTLE_S
 from suites.load.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ _ABOUT = {
 }
 _MORE = {
     "signup": "Try it: `billing-harness load signup --scale 0.1`",
-    "webhooks": "Own option: bad_signatures, the share of forged events (0.05).\n\nWithout a"
-    " profile: `billing-harness load webhooks --url URL --rate 50 --duration 30 --no-money`",
+    "webhooks": "Own option: bad_signatures, the share of forged events (0.05). Types of event:"
+    " --event, or invoice.payment_succeeded, invoice.payment_failed, customer.subscription.updated"
+    " and customer.subscription.deleted in turn.\n\nWithout a profile: `billing-harness load"
+    " webhooks --url URL --rate 50 --duration 30 --no-money`, with the secret in"
+    f" {SECRET_VARIABLE}",
     "rate-limit": "Own option: requests in all (the profile's limit and 50 more).",
     "usage": "Own options: summaries (0.5) and charges (0.2), shares of arrivals; repeats (0.05),"
     " the share told twice.\n\nTry it: `billing-harness load usage --rate 20 --duration 10`",
@@ -64,6 +67,7 @@ def _scenario(name: str) -> Callable[..., int]:
         target: of.Target = None,
         url: of.Url = None,
         secret: of.Secret = None,
+        event: of.Events = None,
         model: of.Model = "open",
         rate: of.Rate = None,
         duration: of.Duration = None,
@@ -116,8 +120,7 @@ def worker(
     results: Annotated[
         Path | None,
         typer.Option(
-            help="Where this machine's histories are left: the master's machine needs them to judge"
-            " the money.",
+            help="Keep this machine's histories and traces here, too.",
             metavar="DIR",
         ),
     ] = None,
@@ -125,7 +128,9 @@ def worker(
     """Be a worker of a load whose master (`--master`) runs elsewhere.
 
     Plan and secrets come from the master over Locust's own connection, which is not encrypted: use
-    a network that nobody else reads. The profile must be found here under the same name.
+    a network that nobody else reads. The profile must be found here under the same name, and its
+    variables be set; production is refused from here, too. At the end the records go to the master,
+    who judges the money by them.
     """
     from suites.load.parent.launcher import work
 

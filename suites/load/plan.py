@@ -18,7 +18,7 @@ Model = Literal["open", "closed"]
 PLAN_FILE = "plan.json"
 PLAN_VARIABLE = "BILLING_LOAD_PLAN"  # where the load process finds it
 SECRETS_VARIABLE = "BILLING_LOAD_SECRETS_FD"
-FOLDER_VARIABLE = "BILLING_LOAD_FOLDER"  # of a worker on another machine
+FOLDER_VARIABLE = "BILLING_LOAD_FOLDER"  # of a worker whose master runs elsewhere
 INTERVALS_MAX = 600
 
 

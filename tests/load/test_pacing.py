@@ -83,13 +83,17 @@ def test_service_time_alone_hides_the_freeze() -> None:
 
 
 def test_what_waits_too_long_is_dropped_and_counted() -> None:
-    """Beyond the allowed lateness an arrival is not sent, and not lost either."""
+    """Beyond the allowed lateness an arrival is not sent, and proves nothing unless allowed."""
     result, service = _run(_plan(Stage(20, 50), lateness_s_max=1.0), 1)
     assert result.dropped > 0
     assert result.sent == len(service.arrived)
     assert result.sent + result.dropped == result.scheduled == 1000
     assert result.not_begun == 0
     assert sum(moment["dropped"] for moment in result.series) == result.dropped
+    assert result.verdict == "unknown"
+    assert "the schedule was not kept" in result.unknown_reasons[0]
+    allowed = ("dropped.ratio<0.9",)
+    result, _ = _run(_plan(Stage(20, 50), lateness_s_max=1.0, thresholds=allowed), 1)
     assert result.verdict == "valid"
 
 

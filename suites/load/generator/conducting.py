@@ -54,6 +54,7 @@ class Conductor:
         self._scheduled = plan.scheduled()
         self._workers: dict[str, Worker] = {}
         self._ready: set[str] = set()
+        self._kept: set[int] = set()
         self._ending = Ending()
         self._started: tuple[float, float] | None = None
         self._deadline = 0.0
@@ -94,6 +95,22 @@ class Conductor:
         if worker in self._workers:
             self._workers[worker].state = "lost"
             self._ending.unknown_reasons.append(f"a worker could not get ready: {reason}")
+
+    def keep(self, worker: str, text: str) -> None:
+        """Keep a piece of a far worker's history, unless its own file lies here already."""
+        known = self._workers.get(worker)
+        if known is None:
+            return
+        path = Path(self.plan.folder) / f"history-load-{known.index}.jsonl"
+        if known.index not in self._kept and path.exists():
+            return
+        self._kept.add(known.index)
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            told = f"the history of worker {known.index} cannot be written: {error.strerror}"
+            self._ending.unknown_reasons.append(told)
 
     def take(self, worker: str, books: Mapping[str, Any], *, done: bool) -> None:
         """Take a worker's books. Those of a worker that nobody was told of are told aside."""

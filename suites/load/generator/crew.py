@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import gevent  # type: ignore[import-untyped]  # it declares no types
 
+from harness.guard import Aimed, refuse_production
 from harness.history import History
 from harness.naming import Names
 from harness.redact import Redactor
@@ -21,12 +22,13 @@ from suites.load.scenarios import find_scenario
 from suites.load.schedule import offsets, share
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.target.protocol import Target
     from suites.load.plan import Plan
 
 _PROBE_S = 0.05
+_PIECE = 256 * 1024
 _US = 1_000_000
 
 
@@ -34,7 +36,8 @@ class Crew:
     """A worker that has been told its plan. `index` is its place among `count` workers.
 
     `scheduled` is the whole schedule's count, None in the closed model. `environment` is where the
-    profile's variables are looked up.
+    profile's variables are looked up. `guarded` looks for production from here, too, as a worker
+    does whose master is elsewhere.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Crew:
         *,
         secrets: Mapping[str, str],
         environment: Mapping[str, str],
+        guarded: bool = False,
     ) -> None:
         self.plan = plan
         self.index, self.count = index, count
@@ -53,11 +57,15 @@ class Crew:
         self._scenario = find_scenario(plan.scenario)
         redactor = Redactor(frozenset(secrets.values()))
         target, self._base_url = _target(plan, environment, redactor)
+        if guarded:
+            aimed = Aimed(target.profile if target else None, plan.target.get("url"))
+            refuse_production(aimed, environment, ask=True)
         mine = None if scheduled is None else len(range(index, scheduled, count))
         self.recorder = Recorder(mine, 0.0, plan.interval_s, self._file("trace", "csv"))
         facts = {"seed": plan.seed, "run_id": plan.run_id, "scenario": plan.scenario}
+        self._history = self._file("history-load", "jsonl") if target else None
         history = History(
-            self._file("history-load", "jsonl") if target else None,
+            self._history,
             redactor,
             worker=f"load{index}",
             facts=facts,
@@ -100,6 +108,14 @@ class Crew:
     def stop(self) -> None:
         """Begin nothing more; `done` comes when what is under way has ended."""
         self._pool.stop()
+
+    def history(self) -> Iterator[str]:
+        """Give what this worker has recorded of operations, in pieces that a message can carry."""
+        if self._history is None:
+            return
+        with Path(self._history.name).open(encoding="utf-8") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
     def snapshot(self, *, whole: bool = False) -> dict[str, Any]:
         """Give the books so far."""

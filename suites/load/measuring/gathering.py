@@ -14,6 +14,7 @@ from suites.load.measuring.thresholds import parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from suites.load.measuring.thresholds import Threshold
     from suites.load.plan import Plan
 
 _INTERVALS_A_BREATH = 10
@@ -96,9 +97,11 @@ def conclude(result: Result, plan: Plan, workers: list[Worker], ending: Ending) 
     """Say what the figures are worth, and hold them against the thresholds."""
     result.partial = not ending.complete
     result.aborted = ending.aborted
-    result.unknown_reasons = [*ending.unknown_reasons, *_doubts(result, workers, ending)]
+    thresholds = parse(plan.thresholds)
+    doubts = _doubts(result, workers, ending, thresholds)
+    result.unknown_reasons = [*ending.unknown_reasons, *doubts]
     result.void_reasons = _overload(result, plan)
-    result.thresholds = [held.judge(result) for held in parse(plan.thresholds)]
+    result.thresholds = [held.judge(result) for held in thresholds]
     for told in result.thresholds:
         if told["expression"] == ending.aborted:
             told["passed"] = False
@@ -139,7 +142,9 @@ def counted(workers: list[Worker], name: str) -> int:
     return sum(worker.books[name] for worker in workers if worker.books)
 
 
-def _doubts(result: Result, workers: list[Worker], ending: Ending) -> list[str]:
+def _doubts(
+    result: Result, workers: list[Worker], ending: Ending, thresholds: list[Threshold]
+) -> list[str]:
     found = [f"worker {worker.index} was lost" for worker in workers if worker.state == "lost"]
     if ending.vanished:
         found.append("the target stopped answering, and the run was ended")
@@ -149,6 +154,12 @@ def _doubts(result: Result, workers: list[Worker], ending: Ending) -> list[str]:
         found.append(
             f"{result.not_begun} of {result.scheduled} scheduled arrivals were neither sent nor "
             "dropped"
+        )
+    if result.dropped and not any(held.section == "dropped" for held in thresholds):
+        found.append(
+            f"the schedule was not kept: {result.dropped} of {result.scheduled} arrivals waited"
+            " longer than --max-lateness and were never sent; say a lower --rate, more"
+            " --connections, or how many may be: --threshold 'dropped.ratio<0.01'"
         )
     if result.unfinished:
         found.append(f"{result.unfinished} arrivals were sent and never ended")

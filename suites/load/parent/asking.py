@@ -11,8 +11,10 @@ from harness.cli.console import errors, output, refusal_data
 from harness.errors import HarnessError, ReportError, SettingsError
 from harness.report.write import prepare_file, write_whole
 from harness.settings import run_settings
+from simulators.webhooks.commands.catalogue import find_kind
 from suites.load.measuring import baseline
 from suites.load.measuring.result import RESULT_FILE, Result
+from suites.load.measuring.thresholds import parse
 from suites.load.parent.launcher import Spread
 from suites.load.parent.loading import EXIT_INTERRUPTED
 from suites.load.parent.running import standing
@@ -27,11 +29,11 @@ from suites.load.report.writing import (
     write_results,
     write_summary,
 )
-from suites.load.scenarios import SCENARIOS
+from suites.load.scenarios import SCENARIOS, find_scenario
 from suites.load.scenarios.breakpoint import Breakpoint, search, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _WORST_FIRST = (EXIT_INTERRUPTED, 1, EXIT_MISSED, 2, 0)
@@ -65,6 +67,12 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
             f"{name} needs a profile: an address alone takes webhooks only",
             hint="Leave --url out, and say --target FILE.toml.",
         )
+    if given["event"] and name not in {"webhooks", _ALL}:
+        raise SettingsError(
+            f"{name} sends no events", hint="Leave --event out, or say `load webhooks`."
+        )
+    for event in given["event"] or ():
+        find_kind(event)
     if given["model"] not in get_args(Model):
         raise SettingsError(
             f"there is no model {given['model']!r}", hint="Say --model open or --model closed."
@@ -80,6 +88,7 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
         generator_lateness_ms=given["generator_lateness"],
         thresholds=tuple(given["threshold"] or ()),
         judged=given["judged"],
+        events=tuple(given["event"] or ()),
         extra=_own(given["own"] or ()),
         money=given["money"],
         settle_s=given["settle"],
@@ -144,10 +153,9 @@ def _run(wish: Wish, terminal: Terminal) -> dict[str, Any]:
 def _run_all(wish: Wish, terminal: Terminal) -> dict[str, Any]:
     """Run every scenario but the one that only looks for a limit; a fresh target for each."""
     done: list[dict[str, Any]] = []
-    for name in SCENARIOS:
-        if name == _BREAKPOINT:
-            continue
-        one = replace(wish, scenario=name)
+    wishes = list(_each(wish))
+    for one in wishes:
+        name = one.scenario
         try:
             with standing(one, terminal) as run:
                 data = run(one)
@@ -164,6 +172,25 @@ def _run_all(wish: Wish, terminal: Terminal) -> dict[str, Any]:
     words = [f"{data['scenario']} {data['outcome']}" for data in done]
     output.print(f"in all: {', '.join(words)}")
     return {"loads": done, "exit_status": status}
+
+
+def _each(wish: Wish) -> Iterator[Wish]:
+    """Give the wish of every scenario, each with those own options that it has.
+
+    Raises `SettingsError` for an option that none of them has, and for a threshold of none.
+    """
+    owners = {name: find_scenario(name) for name in SCENARIOS if name != _BREAKPOINT}
+    known = {name: frozenset(getattr(owner, "extras", ())) for name, owner in owners.items()}
+    every = frozenset().union(*known.values())
+    for name in wish.extra:
+        if name not in every:
+            raise SettingsError(
+                f"no scenario has an option {name!r}", hint=f"Known: {', '.join(sorted(every))}."
+            )
+    parse(wish.thresholds)
+    for scenario, names in known.items():
+        own = {name: figure for name, figure in wish.extra.items() if name in names}
+        yield replace(wish, scenario=scenario, extra=own)
 
 
 def _break(wish: Wish, run: Callable[[Wish], dict[str, Any]]) -> dict[str, Any]:

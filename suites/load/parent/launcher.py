@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOG_FILE = "load.log"
 GRACE_S = 8.0  # for the last books of all workers
 _LOCUSTFILE = Path(__file__).parents[1] / "generator" / "locustfile.py"
+_LOCUST = "suites.load.generator"
+_OF_LOCUST = "LOCUST_"
 _ROOT = Path(__file__).parents[3]
 _POLL_S = 0.05
 
@@ -175,19 +177,18 @@ def work(
     """Be workers of a master elsewhere until it is done; give the exit status.
 
     Plan, data and secrets come from the master; what the profile looks up in the environment must
-    stand in this one's. Histories and traces are written into `folder` (the plan's, where None).
+    stand in this one's. Histories are sent to the master at the end; they and traces stay in
+    `folder`, where one is given.
     """
     require_locust()
     arguments = ["--master-host", master_host, "--master-port", str(master_port)]
     arguments += ["--processes", str(processes)] if processes > 1 else []
-    told = {FOLDER_VARIABLE: str(folder)} if folder else {}
-    with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        path = Path(log.name)
+    with tempfile.TemporaryDirectory() as own:
         child = Child(
             "load worker",
             _locust(["--worker", *arguments]),
-            env=_environment(None, told),
-            log=path,
+            env=_environment(None, {FOLDER_VARIABLE: str(folder or own)}),
+            log=Path(own) / LOG_FILE,
             grace_s=GRACE_S,
         )
         with contextlib.closing(_Ender(child)):
@@ -220,16 +221,17 @@ def require_locust() -> None:
 
 def _locust(arguments: Sequence[str]) -> list[str]:
     quiet = ["--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"]
-    return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), *quiet, *arguments]
+    return [sys.executable, "-m", _LOCUST, "-f", str(_LOCUSTFILE), *quiet, *arguments]
 
 
 def _environment(env: Mapping[str, str] | None, told: Mapping[str, str]) -> dict[str, str]:
-    """Give the load process's environment: our packages can be imported, and nothing else changes.
+    """Give the load process's environment: our packages can be imported, Locust is told nothing.
 
     A master waits for workers on a busy machine to tell of their users, not for a second alone.
     """
-    whole = dict(os.environ if env is None else env)
-    whole.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "20")
+    given = os.environ if env is None else env
+    whole = {name: value for name, value in given.items() if not name.startswith(_OF_LOCUST)}
+    whole["LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP"] = "20"
     paths = [str(_ROOT), *filter(None, whole.get("PYTHONPATH", "").split(os.pathsep))]
     return {**whole, **told, "PYTHONPATH": os.pathsep.join(paths)}
 

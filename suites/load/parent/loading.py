@@ -21,7 +21,7 @@ from suites.load.measuring.result import Result
 from suites.load.parent.launcher import launch
 from suites.load.parent.live import live_metrics
 from suites.load.parent.money import judge_money
-from suites.load.parent.wish import check_rate
+from suites.load.parent.wish import SECRET_VARIABLE, check_rate, check_secret
 from suites.load.plan import Plan
 from suites.load.report.writing import document, write_results
 from suites.load.scenarios import find_scenario
@@ -41,6 +41,7 @@ _SILENT_INTERVALS = 3
 _END_S = 20.0  # a load that was told to end has this long
 _DURING_S = 5.0
 _RAISED = "the scenario raised"
+_SENDS = "receive_webhook"
 EXIT_INTERRUPTED = 130
 
 
@@ -104,17 +105,25 @@ class Load:
                     hint="Map it in the profile, or choose another scenario.",
                 )
             _call(scenario, "meet", ground)
+        secrets = self._webhook_secret()
         plan = self.plan = self._planned()
         check_rate(wish, plan)
         self.tell.say(first_line(plan, wish))
         if ground is None:
-            return plan, {"webhook": wish.secret or ""}
+            return plan, secrets
         data = scenario.prepare(ground)
         settle(ground, wish.settle_s)
-        secrets = {c.id: c.credential for c in ground.customers if c.credential}
-        webhook = wish.secret or ground.webhook_secret
+        secrets |= {c.id: c.credential for c in ground.customers if c.credential}
         plan = self.plan = replace(plan, data={**plan.data, **data})
-        return plan, secrets | ({"webhook": webhook} if webhook else {})
+        return plan, secrets
+
+    def _webhook_secret(self) -> dict[str, str]:
+        """Give what events are signed with, by its name in the load process."""
+        if _SENDS not in self.scenario.needs:
+            return {}
+        known = self.ground.webhook_secret if self.ground else None
+        hint = f"Set {SECRET_VARIABLE}, or the variable that the profile's webhooks name."
+        return {"webhook": check_secret(self.wish, known, hint)}
 
     def _planned(self) -> Plan:
         wish, scenario = self.wish, self.scenario
@@ -140,7 +149,7 @@ class Load:
             think_s=_think_s(scenario, wish),
             thresholds=(*own, *wish.thresholds),
             abort_on=wish.thresholds,
-            data={} if wish.url is None else {"url": wish.url},
+            data={"events": list(wish.events)} if wish.events else {},
             options=dict(wish.extra),
             trace=wish.trace,
         )
@@ -273,7 +282,10 @@ class Load:
         missing = len(result.workers) - there
         if missing <= 0:
             return None
-        return f"{missing} of {len(result.workers)} workers left no history in {self.wish.place}"
+        return (
+            f"{missing} of {len(result.workers)} workers left no history in {self.wish.place}, so"
+            " their requests cannot be matched; run the load again"
+        )
 
     def _concluded(self, result: Result) -> dict[str, Any]:
         if self.interrupts:

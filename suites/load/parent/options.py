@@ -39,6 +39,17 @@ Secret = Annotated[
         rich_help_panel=_ASKED,
     ),
 ]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        help="webhooks only: a type of event; may be given several times. `billing-harness webhooks"
+        " events` lists them.",
+        metavar="TYPE",
+        show_default="paid, failed, updated, deleted",
+        rich_help_panel=_ASKED,
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -15,7 +15,7 @@ from harness.target.load import find_target
 from suites.load.measuring.thresholds import parse
 from suites.load.parent.launcher import require_locust
 from suites.load.parent.loading import Load, Teller
-from suites.load.parent.wish import Wish, check_address
+from suites.load.parent.wish import SECRET_VARIABLE, Wish, check_address, check_secret
 from suites.load.report.writing import place_for
 from suites.load.scenarios import find_scenario
 
@@ -44,6 +44,19 @@ class LoadGround(Ground):
         return [customer for session in self._made for customer in session.customers]
 
 
+def check(wish: Wish) -> None:
+    """Find what a scenario cannot do with what is asked, before anything starts.
+
+    Raises `SettingsError`, and `TargetError` where there is no such scenario.
+    """
+    scenario = find_scenario(wish.scenario)
+    known = {name: getattr(scenario, name, None) for name in ("kinds", "counters")}
+    parse(wish.thresholds, **known)
+    wanted = getattr(scenario, "wanted", None)
+    if wanted:
+        wanted(wish.extra)
+
+
 def load(wish: Wish, tell: Teller) -> dict[str, Any]:
     """Run one load, the target started where its profile says so; give its document.
 
@@ -57,11 +70,11 @@ def load(wish: Wish, tell: Teller) -> dict[str, Any]:
 def standing(wish: Wish, tell: Teller) -> Iterator[Callable[[Wish], dict[str, Any]]]:
     """Have the target stand, and give a function that runs loads on it, one after the other."""
     require_locust()
-    parse(wish.thresholds)
-    find_scenario(wish.scenario)
+    check(wish)
     seed = new_seed() if wish.seed is None else wish.seed
     if wish.url is not None:
         check_address(wish, wish.url)
+        check_secret(wish, None, hint=f"Set {SECRET_VARIABLE} to the receiver's own.")
 
         def bare(asked: Wish) -> dict[str, Any]:
             with place_for(asked.place):

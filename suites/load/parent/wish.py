@@ -33,6 +33,7 @@ class Wish:
     """A load as a person asks for it; None leaves a figure to the scenario.
 
     `url` is a receiver's address where there is no profile; then `target` is not looked at.
+    `events` are the types that webhooks sends, the scenario's own where there are none.
     `thresholds` are added to the scenario's own, unless not even those are `judged`. Rates are
     arrivals a second. `settle_s` bounds how long books may take to settle after the load.
     """
@@ -41,6 +42,7 @@ class Wish:
     target: str
     url: str | None = None
     secret: str | None = field(default=None, repr=False)
+    events: tuple[str, ...] = ()
     model: Model = "open"
     rate: float | None = None
     duration_s: float | None = None
@@ -85,6 +87,14 @@ class Wish:
     def place(self) -> Path:
         """The folder of this scenario's results."""
         return self.folder / self.scenario.rpartition(":")[2].lower()
+
+
+def check_secret(wish: Wish, known: str | None, hint: str) -> str:
+    """Give the secret that events are signed with. Raises `SettingsError` where there is none."""
+    secret = wish.secret or known
+    if not secret:
+        raise SettingsError("there is no secret to sign the events with", hint=hint)
+    return secret
 
 
 def check_rate(wish: Wish, plan: Plan) -> None:

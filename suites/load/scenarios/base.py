@@ -52,7 +52,7 @@ class Base:
     def shape(self, options: Options) -> tuple[Stage, ...]:
         """Give the stages: arrivals a second, or users where the model is closed."""
         self.model = options.model
-        self.own |= self._wanted(options.extra)
+        self.own |= self.wanted(options.extra)
         level = options.users or self.users if options.model == "closed" else options.rate
         duration_s = self.duration_s if options.duration_s is None else options.duration_s
         return (Stage(duration_s, float(self.rate if level is None else level)),)
@@ -90,8 +90,8 @@ class Base:
             return schedule.count(self.stages)
         return math.ceil(sum(stage.area for stage in self.stages) / max(self.think_s, _ARRIVAL_S))
 
-    def _wanted(self, extra: Mapping[str, Any]) -> dict[str, float]:
-        """Check the scenario's own options. Raises `SettingsError`."""
+    def wanted(self, extra: Mapping[str, Any]) -> dict[str, float]:
+        """Check the scenario's own options, and give them. Raises `SettingsError`."""
         for name, value in extra.items():
             if name not in self.extras:
                 known = ", ".join(self.extras) or "it has none"

@@ -58,7 +58,7 @@ class RateLimit(Base):
     def shape(self, options: Options) -> tuple[Stage, ...]:
         """Give one stage for all requests; in the closed model one user sends them."""
         self.model = options.model
-        self.own |= self._wanted(options.extra)
+        self.own |= self.wanted(options.extra)
         count = self.own["requests"] or self.limit + _BEYOND
         rate = self.rate if options.rate is None else options.rate
         if options.model == "closed":

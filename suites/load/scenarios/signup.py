@@ -36,7 +36,7 @@ class Signup(Base):
     def shape(self, options: Options) -> tuple[Stage, ...]:
         """Give the ramp; `rate` is its peak, in the open model: users over their 5 s."""
         self.model = options.model
-        self.own |= self._wanted(options.extra)
+        self.own |= self.wanted(options.extra)
         peak = float(options.users or self.users)
         if options.model == "open":
             peak = peak / self.think_s if options.rate is None else options.rate
