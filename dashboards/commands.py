@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.live_commands import push, validate
-from dashboards.proof_commands import prove
+from dashboards.proof_commands import Named, Thresholds, names_of, prove
 
 if TYPE_CHECKING:
     from dashboards.checks import Finding, Skipped
-    from dashboards.naming import Naming
 
 app = typer.Typer(
     help="Generate Grafana dashboards and Prometheus rules, and check them."
@@ -20,42 +19,29 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-Thresholds = Annotated[
-    list[str] | None,
-    typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),
+Out = Annotated[Path, typer.Option(help="Where to write to.", metavar="DIR")]
+Docs = Annotated[
+    Path | None,
+    typer.Option(help="Where the page for people goes.", metavar="DIR", show_default="--out"),
 ]
-
-Named = Annotated[
-    str | None,
+BuildInfo = Annotated[
+    str,
     typer.Option(
-        "--target",
-        help="A target whose profile says in [metrics] what it calls them.",
-        metavar="TARGET",
-        show_default="our names",
+        help="A metric with a label version: each new one is marked as a deployment."
+        ' Empty ("") marks none.',
+        metavar="METRIC",
     ),
 ]
 
 
 @app.command(epilog="Exit status: 0 written, or as committed; 1 stale; 2 not able to run.")
 def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
-    out: Annotated[Path, typer.Option(help="Where to write to.", metavar="DIR")] = Path(
-        "dashboards/generated"
-    ),
-    docs: Annotated[
-        Path | None,
-        typer.Option(help="Where the page for people goes.", metavar="DIR", show_default="--out"),
-    ] = None,
+    out: Out = Path("dashboards/generated"),
+    docs: Docs = None,
     datasource: Annotated[
         str, typer.Option(help="The Prometheus data source chosen at first.", metavar="UID")
     ] = "prometheus",
-    build_info: Annotated[
-        str,
-        typer.Option(
-            help="A metric with a label version: each new one is marked as a deployment."
-            ' Empty ("") marks none.',
-            metavar="METRIC",
-        ),
-    ] = "billing_build_info",
+    build_info: BuildInfo = "billing_build_info",
     owner: Annotated[str, typer.Option(help="The label `owner` of every alert.")] = "billing",
     runbooks: Annotated[
         str, typer.Option(help="The page with every alert's runbook.", metavar="URL")
@@ -76,7 +62,7 @@ def build(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     from dashboards.rules import Pager
 
     objectives, drawing = read_objectives(threshold or ()), Drawing(datasource, build_info)
-    files = artefacts(Wanted(objectives, drawing, Pager(owner, runbooks), _naming(target)))
+    files = artefacts(Wanted(objectives, drawing, Pager(owner, runbooks), names_of(target)))
     where = places(files, out, docs)
     if check:
         old = stale(files, where)
@@ -114,19 +100,11 @@ def check_all(
     from dashboards.objectives import read_objectives
 
     if metrics is not None:
-        found, skipped = check_service(metrics, _naming(target))
+        found, skipped = check_service(metrics, names_of(target))
     else:
-        found, skipped = check_everything(read_objectives(threshold or ()), _naming(target))
+        found, skipped = check_everything(read_objectives(threshold or ()), names_of(target))
     _tell(found, skipped, as_json=as_json)
     return 1 if found else 0
-
-
-def _naming(target: str | None) -> Naming:
-    """Give what a target calls its metrics; its variables need not be set. Raises on mistakes."""
-    from dashboards.naming import OURS, read_naming
-    from harness.target.load import find_target
-
-    return read_naming(find_target(target).file.profile.metrics) if target else OURS
 
 
 def _tell(found: list[Finding], skipped: list[Skipped], *, as_json: bool) -> None:

@@ -112,28 +112,32 @@ def _facts(pushed: Pushed, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
+LookInto = Annotated[
+    str | None,
+    typer.Option(
+        help="Look into this Grafana's panels, too; its token is GRAFANA_TOKEN.", metavar="URL"
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        help="How long an event may take to be seen, in seconds.",
+        metavar="S",
+        min=0.0,
+        max=600.0,
+    ),
+]
+
+
 def validate(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     target: Annotated[
         str, typer.Option(help="A target whose profile tells its metrics.", metavar="TARGET")
     ] = "reference",
-    grafana: Annotated[
-        str | None,
-        typer.Option(
-            help="Look into this Grafana's panels, too; its token is GRAFANA_TOKEN.", metavar="URL"
-        ),
-    ] = None,
+    grafana: LookInto = None,
     datasource: Source = "prometheus",
     source: From = None,
-    wait_s: Annotated[
-        float,
-        typer.Option(
-            "--wait",
-            help="How long an event may take to be seen, in seconds.",
-            metavar="S",
-            min=0.0,
-            max=600.0,
-        ),
-    ] = 30.0,
+    wait_s: Wait = 30.0,
     as_json: AsJson = False,  # noqa: FBT002 - a flag of the command line
 ) -> int:
     """Validate a staging: structure, critical panels, instrumentation, and six events.

@@ -50,7 +50,7 @@ class Naming:
         'label_values(acme_x, tier)'
         """
         if asked := _VALUES.fullmatch(text):
-            return f"label_values({self.expr(asked[1])}, {self._label(asked[2])})"
+            return f"label_values({self.expr(asked[1])}, {self.label(asked[2])})"
         return "".join(self._tokens(text))
 
     def metric(self, name: str) -> str:
@@ -60,6 +60,14 @@ class Naming:
             return names[name]
         base = _SUFFIX.sub("", name)
         return names.get(base, base) + name.removeprefix(base)
+
+    def label(self, name: str) -> str:
+        """Give the owner's name of a label."""
+        return dict(self.labels).get(name, name)
+
+    def our_label(self, name: str) -> str:
+        """Give our name of a label of the owner's."""
+        return {own: ours for ours, own in self.labels}.get(name, name)
 
     def text(self, text: str) -> str:
         """Put the owner's names for those of metrics in words for people."""
@@ -77,13 +85,10 @@ class Naming:
         """Give the metrics as a service of the owner's tells them."""
         found = {}
         for metric in metrics.values():
-            labels = {self._label(name): values for name, values in metric.labels.items()}
+            labels = {self.label(name): values for name, values in metric.labels.items()}
             name = self.metric(metric.name)
             found[name] = replace(metric, name=name, labels=MappingProxyType(labels))
         return MappingProxyType(found)
-
-    def _label(self, name: str) -> str:
-        return dict(self.labels).get(name, name)
 
     def _value(self, key: str, value: Any) -> Any:
         if not isinstance(value, str):
@@ -91,7 +96,7 @@ class Naming:
         if key in _QUERIES:
             return self.expr(value)
         if key in _WORDS:
-            return _IN_WORDS.sub(lambda found: found[1] + self._label(found[2]), self.text(value))
+            return _IN_WORDS.sub(lambda found: found[1] + self.label(found[2]), self.text(value))
         return value
 
     def _tokens(self, text: str) -> Iterator[str]:
@@ -108,7 +113,7 @@ class Naming:
             if not _NAME.match(part):
                 yield part
             elif depth or lists[-1]:
-                yield self._label(part)
+                yield self.label(part)
             else:
                 yield self.metric(part)
 

@@ -4,37 +4,55 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from dashboards.naming import Naming
+
+
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Repeat an earlier proof's scenario.", metavar="N", min=0, show_default="drawn"
+    ),
+]
+Page = Annotated[
+    Path, typer.Option(help="The page for people: one file that opens offline.", metavar="FILE")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
+]
+Database = Annotated[Literal["sqlite", "postgres"], typer.Option(help="Where the ledger is kept.")]
+Defects = Annotated[
+    list[str] | None,
+    typer.Option("--defect", help="Break the reference so; the proof must see it.", metavar="NAME"),
+]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),
+]
+Named = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="A target whose profile says in [metrics] what it calls them.",
+        metavar="TARGET",
+        show_default="our names",
+    ),
+]
+
 
 def prove(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Repeat an earlier proof's scenario.", metavar="N", min=0, show_default="drawn"
-        ),
-    ] = None,
-    page: Annotated[
-        Path, typer.Option(help="The page for people: one file that opens offline.", metavar="FILE")
-    ] = Path("reports/dashboards/proof.html"),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the facts to this file.", metavar="FILE")
-    ] = None,
-    database: Annotated[
-        str, typer.Option(help="The ledger's database: sqlite or postgres.", metavar="KIND")
-    ] = "sqlite",
-    break_it: Annotated[
-        list[str] | None,
-        typer.Option("--defect", help="Break the reference so; the proof must see it.",
-                     metavar="NAME"),
-    ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", help="An objective or limit of yours.", metavar="NAME=VALUE"),
-    ] = None,
-) -> int:  # fmt: skip
+    seed: Seed = None,
+    page: Page = Path("reports/dashboards/proof.html"),
+    json_file: JsonFile = None,
+    database: Database = "sqlite",
+    break_it: Defects = None,
+    threshold: Thresholds = None,
+    target: Named = None,
+) -> int:
     """Ask every panel and alert of a real Prometheus, and compare with the ledger to the cent.
 
     A seeded scenario is played on the reference service and the Stripe simulator, while a
@@ -52,11 +70,12 @@ def prove(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
     from harness.report.write import write_whole
 
     refuse_production(Aimed(), os.environ)
+    naming = names_of(target)
     objectives = read_objectives(threshold or ())
     chosen = new_seed() if seed is None else seed
     typer.echo(f"proving the dashboards, seed {chosen} …", err=True)
     wanted = Wanted(chosen, database, tuple(break_it or ()))
-    proof = run(objectives, wanted, lambda title: typer.echo(f"  {title}", err=True))
+    proof = run(objectives, wanted, lambda title: typer.echo(f"  {title}", err=True), naming)
     for line in lines(proof):
         typer.echo(line)
     pages = {page: render(proof)} | ({json_file: as_facts(proof)} if json_file else {})
@@ -65,6 +84,14 @@ def prove(  # noqa: PLR0913, PLR0917 - typer turns parameters into options
         write_whole(path, text)
     typer.echo(f"\n{headline(proof)}\n{page}")
     return 1 if proof.different else 0
+
+
+def names_of(target: str | None) -> Naming:
+    """Give what a target calls its metrics; its variables need not be set. Raises on mistakes."""
+    from dashboards.naming import OURS, read_naming
+    from harness.target.load import find_target
+
+    return read_naming(find_target(target).file.profile.metrics) if target else OURS
 
 
 def make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dashboards.facts import Facts, Moment
     from dashboards.objectives import Objectives
+    from dashboards.observables.model import Alert
     from dashboards.oracles import Truth
 
 _NONE_ALLOWED = (Threshold("green"), Threshold("yellow", 0.5), Threshold("red", 1))
@@ -95,15 +96,9 @@ def _difference() -> Observable:
     )
 
 
-def _age(objectives: Objectives) -> Observable:
-    def since(key: str) -> Callable[[Facts, Moment], Truth]:
-        return lambda facts, moment: {
-            labels(target=facts.audit["target"]): moment.end_s - facts.audit[key]
-        }
-
-    limit_s = objectives.stale_after_s
+def _stale(limit_s: float) -> Alert:
     stale = f"time() - max by (job, target) ({_SUCCESS}) > {limit_s:g}"
-    alert = on_gauge(
+    return on_gauge(
         *("AuditStale", _SUCCESS, stale),
         bad="0+0x660",
         good=f"{7200}+0x660",
@@ -117,6 +112,16 @@ def _age(objectives: Objectives) -> Observable:
         told="1d 3h 0m 0s",
         eval_time="27h",
     )
+
+
+def _age(objectives: Objectives) -> Observable:
+    def since(key: str) -> Callable[[Facts, Moment], Truth]:
+        return lambda facts, moment: {
+            labels(target=facts.audit["target"]): moment.end_s - facts.audit[key]
+        }
+
+    limit_s = objectives.stale_after_s
+    alert = _stale(limit_s)
     return Observable(
         "audit_age",
         "Age of the last audit",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dashboards.facts import Facts, Moment
     from dashboards.objectives import Objectives
+    from dashboards.observables.model import Alert
 
 
 def pipeline(objectives: Objectives) -> tuple[Section, ...]:
@@ -58,17 +59,15 @@ def _success() -> Observable:
     )
 
 
-def run_age(objectives: Objectives) -> Observable:
-    """Give the age of what every pushed panel shows."""
-    stamp = "ci_run_timestamp_seconds"
+def _aged(facts: Facts, moment: Moment) -> Mapping[Any, float]:
+    ended_s = facts.report["started_at"] + facts.report["duration_s"]
+    return {NOBODY: moment.end_s - ended_s}
 
-    def age(facts: Facts, moment: Moment) -> Mapping[Any, float]:
-        ended_s = facts.report["started_at"] + facts.report["duration_s"]
-        return {NOBODY: moment.end_s - ended_s}
 
+def _stale(stamp: str, limit_s: float) -> Alert:
     by = "job, repository, branch_class"
-    stale = f"time() - max by ({by}) ({stamp}{{{OWNED}}}) > {objectives.stale_after_s:g}"
-    alert = on_gauge(
+    stale = f"time() - max by ({by}) ({stamp}{{{OWNED}}}) > {limit_s:g}"
+    return on_gauge(
         *("CIDataStale", stamp, stale),
         bad="0+0x660",
         good=f"{7200}+0x660",
@@ -78,10 +77,16 @@ def run_age(objectives: Objectives) -> Observable:
         description="The last word is {{ $value | humanizeDuration }} old; every panel shows that"
         " old run.",
         next_step="Does the merging job still run, and does its last step say that it pushed?",
-        truth=lambda facts, moment: age(facts, moment)[NOBODY] > objectives.stale_after_s,
+        truth=lambda facts, moment: _aged(facts, moment)[NOBODY] > limit_s,
         told="1d 3h 0m 0s",
         eval_time="27h",
     )
+
+
+def run_age(objectives: Objectives) -> Observable:
+    """Give the age of what every pushed panel shows."""
+    stamp = "ci_run_timestamp_seconds"
+    alert = _stale(stamp, objectives.stale_after_s)
     return Observable(
         "data_age",
         "Age of the data",
@@ -96,7 +101,7 @@ def run_age(objectives: Objectives) -> Observable:
             Query(
                 f"time() - {last(stamp)}",
                 "age",
-                Oracle(age, EXACT, ("report",), "now, less when the report's run ended"),
+                Oracle(_aged, EXACT, ("report",), "now, less when the report's run ended"),
             ),
         ),
         alert.next_step,
@@ -228,53 +233,58 @@ def _duration(objectives: Objectives) -> Observable:
 
 
 def _parts() -> tuple[Observable, ...]:
+    return _balance(), _suites()
+
+
+def _balance() -> Observable:
     each = select("ci_partition_duration_seconds")
 
     def spans(facts: Facts) -> list[float]:
         return [part["duration_s"] for part in facts.report["partitions"]]
 
+    return Observable(
+        "partition_balance",
+        "Slowest partition, against the ideal",
+        "What the slowest partition took, and what each would take were all of one length.",
+        Panel("timeseries", "s"),
+        (
+            Query(
+                f"max ({each})",
+                "slowest",
+                reported("the longest partition", lambda f: {(): max(spans(f))}),
+            ),
+            Query(
+                f"avg ({each})",
+                "ideal",
+                reported("sum over number", lambda f: {(): sum(spans(f)) / len(spans(f))}),
+            ),
+        ),
+        "Record durations anew; one test that alone is longer than the ideal must be split.",
+        no_alert="The whole duration alerts.",
+    )
+
+
+def _suites() -> Observable:
     def own(facts: Facts) -> Mapping[Any, float]:
         sums: dict[Any, float] = dict.fromkeys(facts.report["suites"], 0.0)
         for test in facts.report["tests"]:
             sums[test["suite"]] += test["duration_s"]
         return sums
 
-    return (
-        Observable(
-            "partition_balance",
-            "Slowest partition, against the ideal",
-            "What the slowest partition took, and what each would take were all of one length.",
-            Panel("timeseries", "s"),
-            (
-                Query(
-                    f"max ({each})",
-                    "slowest",
-                    reported("the longest partition", lambda f: {(): max(spans(f))}),
-                ),
-                Query(
-                    f"avg ({each})",
-                    "ideal",
-                    reported("sum over number", lambda f: {(): sum(spans(f)) / len(spans(f))}),
-                ),
+    return Observable(
+        "suite_duration",
+        "Duration of each suite's tests",
+        "What the tests of each suite took together, in all partitions.",
+        panel("bargauge", "s", Threshold("blue"), width=12),
+        (
+            Query(
+                last("ci_suite_duration_seconds"),
+                "{{suite}}",
+                reported("sum of the suite's tests", own, "suite"),
             ),
-            "Record durations anew; one test that alone is longer than the ideal must be split.",
-            no_alert="The whole duration alerts.",
         ),
-        Observable(
-            "suite_duration",
-            "Duration of each suite's tests",
-            "What the tests of each suite took together, in all partitions.",
-            panel("bargauge", "s", Threshold("blue"), width=12),
-            (
-                Query(
-                    last("ci_suite_duration_seconds"),
-                    "{{suite}}",
-                    reported("sum of the suite's tests", own, "suite"),
-                ),
-            ),
-            "The suite that grew is where to look for a wait without a condition.",
-            no_alert="The whole duration alerts.",
-        ),
+        "The suite that grew is where to look for a wait without a condition.",
+        no_alert="The whole duration alerts.",
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from dashboards.facts import Facts
     from dashboards.objectives import Objectives
+    from dashboards.observables.model import Alert
 
 
 _SCOPES = ("all", "webhooks")
@@ -24,9 +25,9 @@ def quality(objectives: Objectives) -> Section:
     return Section("Quality", (_coverage(objectives), *_flaky(), *_gates(), _security(), _kills()))
 
 
-def _coverage(objectives: Objectives) -> Observable:
-    low, goal = objectives.coverage_min, objectives.coverage_goal
-    alert = on_gauge(
+def _uncovered(objectives: Objectives) -> Alert:
+    low = objectives.coverage_min
+    return on_gauge(
         *("CICoverageLow", "ci_coverage_ratio"),
         f'ci_coverage_ratio{{{OWNED},scope="all"}} < {low:g}',
         bad=f"{low - 0.3:.6g}+0x30",
@@ -42,6 +43,11 @@ def _coverage(objectives: Objectives) -> Observable:
         own=(("scope", "all"),),
         told=f"{(low - 0.3) * 100:.4g}%",
     )
+
+
+def _coverage(objectives: Objectives) -> Observable:
+    low, goal = objectives.coverage_min, objectives.coverage_goal
+    alert = _uncovered(objectives)
 
     def scopes(facts: Facts) -> Mapping[Any, float]:
         found: Mapping[Any, float | None] = facts.report["code_coverage"] or {}
@@ -72,8 +78,8 @@ def _coverage(objectives: Objectives) -> Observable:
     )
 
 
-def _flaky() -> tuple[Observable, ...]:
-    alert = on_gauge(
+def _was_flaky() -> Alert:
+    return on_gauge(
         *("CIFlakyTest", "ci_flaky_tests", f"ci_flaky_tests{{{OWNED}}} > 0"),
         bad="2+0x30",
         good="0+0x30",
@@ -86,6 +92,10 @@ def _flaky() -> tuple[Observable, ...]:
         truth=lambda facts, _: any(test["flaky"] for test in facts.report["tests"]),
         own=(("suite", "e2e"),),
     )
+
+
+def _flaky() -> tuple[Observable, ...]:
+    alert = _was_flaky()
 
     def counts(facts: Facts) -> Mapping[Any, float]:
         found: dict[Any, float] = dict.fromkeys(facts.report["suites"], 0)

@@ -15,8 +15,8 @@ from harness.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Of a table that gauges read, and that nobody else needs at every moment.
-_TABLE, _HIDDEN = "reconciler_findings", "reconciler_findings_hidden"
+GAUGED, AUDITED = "reconciler_findings", "credit_transactions"
+"""Tables that the gauges' queries read, and an audit's; the first nobody else needs for a while."""
 _AGAIN = (
     "INSERT INTO payments (position, id, customer_id, kind, stripe_id, payment_intent,"
     " parent_id, amount_minor, currency, cause, plan, created_at)"
@@ -37,13 +37,13 @@ class Hand:
         self._write(_AGAIN, {"charge": charge, "at_s": at_s})
 
     @contextlib.contextmanager
-    def hiding(self) -> Iterator[None]:
-        """Let the gauges' queries fail inside. Raises `StackError`."""
-        self._write(f"ALTER TABLE {_TABLE} RENAME TO {_HIDDEN}", {})
+    def hiding(self, table: str) -> Iterator[None]:
+        """Let queries of a table fail inside. Raises `StackError`."""
+        self._write(f"ALTER TABLE {table} RENAME TO {table}_hidden", {})
         try:
             yield
         finally:
-            self._write(f"ALTER TABLE {_HIDDEN} RENAME TO {_TABLE}", {})
+            self._write(f"ALTER TABLE {table}_hidden RENAME TO {table}", {})
 
     def _write(self, statement: str, values: Mapping[str, object]) -> None:
         from sqlalchemy import create_engine, text

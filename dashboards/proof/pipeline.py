@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _COMMAND_S = 60.0
 _STATUSES = frozenset({0, 1, 2, 99})
-_LATE_S = 2.0
+_PUSHING = frozenset({"metrics", "--push"})
 _TESTS = (
     ("suites/e2e/test_pay.py::test_paid", "passed", 2.25, False),
     ("suites/e2e/test_pay.py::test_race", "passed", 1.5, True),
@@ -183,19 +183,27 @@ def _merge(place: Path, run: Run, matrix: Path) -> None:
 
 
 def _ci(place: Path, *words: str, **more: str) -> None:
-    command = [sys.executable, "-P", "-m", "harness.cli", "ci", *words]
-    env = {**os.environ, "GITHUB_REPOSITORY": "acme/billing", "GITHUB_REF_NAME": "main", **more}
+    about = {"GITHUB_REPOSITORY": "acme/billing", "GITHUB_REF_NAME": "main"}
+    run_command(place, "ci", *words, **about, **more)
+
+
+def run_command(place: Path, *words: str, **more: str) -> None:
+    """Run one of our commands in a folder, with `more` in its environment.
+
+    Raises `StackError` where it breaks, or where it says that it could not push.
+    """
+    command = [sys.executable, "-P", "-m", "harness.cli", *words]
     try:
-        ended = subprocess.run(  # noqa: S603 - our own command, by words of this file
-            command, cwd=place, env=env, capture_output=True, text=True, timeout=_COMMAND_S,
-            check=False,
+        ended = subprocess.run(  # noqa: S603 - our own command, by words of ours
+            command, cwd=place, env={**os.environ, **more}, capture_output=True, text=True,
+            timeout=_COMMAND_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise StackError(f"ci {words[0]} did not end within {_COMMAND_S:g} s") from None
+        raise StackError(f"{' '.join(words[:2])} did not end within {_COMMAND_S:g} s") from None
     said = (ended.stderr or ended.stdout).strip()
     if ended.returncode not in _STATUSES or "Traceback" in said:
-        raise StackError(f"ci {words[0]} failed: {said[-400:]}")
-    if words[0] == "metrics" and ("warning" in said.lower() or "cannot" in said.lower()):
+        raise StackError(f"{' '.join(words[:2])} failed: {said[-400:]}")
+    if _PUSHING & {*words} and ("warning" in said.lower() or "cannot" in said.lower()):
         raise StackError(f"nothing was pushed: {said[-400:]}")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from dashboards.naming import OURS, Naming
 from harness.errors import StackError
 from harness.stack.ports import reserve, url_of
 from harness.stack.process import Child
@@ -41,31 +42,40 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A Prometheus that answers, by its address."""
+    """A Prometheus that answers, by its address.
+
+    Whoever asks speaks our names; `naming` says what the series are called there.
+    """
 
     url: str
+    naming: Naming = OURS
 
     def ask(self, expr: str, at_s: float) -> Answer:
         """Evaluate a query at a moment, in Unix seconds. Raises `StackError` without an answer."""
-        found = self._get("/api/v1/query", {"query": expr, "time": f"{at_s:.3f}", "timeout": "15s"})
+        about = {"time": f"{at_s:.3f}", "timeout": "15s"}
+        found = self._get("/api/v1/query", {"query": self.naming.expr(expr), **about})
         if found["status"] != "success":
             return Answer({}, str(found.get("error", "it was refused")))
         result = found["data"]["result"]
         if found["data"]["resultType"] == "scalar":
             return Answer({(): float(result[1])})
-        return Answer({_labels(each["metric"]): float(each["value"][1]) for each in result})
+        return Answer({self._labels(each["metric"]): float(each["value"][1]) for each in result})
 
     def course(self, expr: str, begins_s: float, ends_s: float, step_s: float) -> list[tuple[str, list[tuple[float, float]]]]:  # noqa: E501  # fmt: skip  # a type
         """Evaluate a query over a stretch of time, for a picture of it."""
         span = {"start": f"{begins_s:.3f}", "end": f"{ends_s:.3f}", "step": f"{step_s:g}"}
-        found = self._get("/api/v1/query_range", {"query": expr, **span})
+        found = self._get("/api/v1/query_range", {"query": self.naming.expr(expr), **span})
         if found["status"] != "success":
             return []
         return [
-            (", ".join(value for _, value in _labels(each["metric"])),
+            (", ".join(value for _, value in self._labels(each["metric"])),
              [(float(at), float(value)) for at, value in each["values"]])
             for each in found["data"]["result"]
         ]  # fmt: skip
+
+    def _labels(self, metric: Mapping[str, str]) -> Labels:
+        ours = ((self.naming.our_label(k), v) for k, v in metric.items() if k != "__name__")
+        return tuple(sorted(ours))
 
     def _get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         with Transport(self.url, QUERY_S) as transport:
@@ -92,10 +102,6 @@ _FORM = "application/x-www-form-urlencoded"
 
 def _form(query: Mapping[str, str]) -> bytes:
     return urlencode(query).encode()
-
-
-def _labels(metric: Mapping[str, str]) -> Labels:
-    return tuple(sorted((k, v) for k, v in metric.items() if k != "__name__"))
 
 
 def need(program: str) -> str:
@@ -127,7 +133,10 @@ def backfill(page: Path, data: Path) -> None:
 
 @contextlib.contextmanager
 def prometheus(
-    folder: Path, name: str, scrapes: Sequence[Mapping[str, Any]] = (), rules: Sequence[Path] = ()
+    folder: Path,
+    name: str,
+    scrapes: Sequence[Mapping[str, Any]] = (),
+    naming: Naming = OURS,
 ) -> Iterator[Prometheus]:
     """Start one whose data are in `folder/name`; `scrapes` are as its configuration has them.
 
@@ -137,7 +146,6 @@ def prometheus(
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "5s", "scrape_timeout": "1s"},
         "scrape_configs": list(scrapes),
-        "rule_files": [str(path) for path in rules],
     }
     file = folder / f"{name}.json"
     file.write_text(json.dumps(config), encoding="utf-8")
@@ -153,6 +161,6 @@ def prometheus(
     child = Child("prometheus", argv, env=dict(os.environ), log=folder / f"{name}.log")
     try:
         child.wait_ready(f"{url}/-/ready", READY_S)
-        yield Prometheus(url)
+        yield Prometheus(url, naming)
     finally:
         child.stop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dashboards.proof.clockwork import await_that
+from dashboards.proof.hand import GAUGED
 from harness.errors import Unknown
 from harness.metrics import CATALOGUE
 from harness.signing import header
@@ -70,7 +71,7 @@ class Scenario:
         self.time.end(titles[0], can_settle=True, knows="books")
         tell(titles[1])
         self._an_hour_later()
-        with self.hand.hiding():
+        with self.hand.hiding(GAUGED):
             self.time.end(titles[1], can_settle=False, knows="nothing")
 
     def _an_hour_later(self) -> int:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from dashboards.proof.prove import Proof
 
 _VALUES_MAX = 4
+NEVER_SHOWN = {
+    "telemetry_errors": "a right service tells nothing that makes no sense",
+    "AuditStale": "an audit is as old as the machine's own clock says; promtool's tests fire it",
+}
+"""What a scenario cannot bring about, by the key of panel or alert, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,17 @@ def headline(proof: Proof) -> str:
     odd = sum(not line.is_equal for line in found)
     counts = f"{len(found)} queries and alerts, asked {len(proof.shown)} times"
     word = "all equal the truth" if not odd else f"{odd} differ from the truth"
-    idle = [line.title for line in found if not any(each.says_something for each in line.asked)]
-    rest = f" Nothing but 0 to be shown on: {', '.join(dict.fromkeys(idle))}." if idle else ""
+    told = [
+        f"{line.title} ({NEVER_SHOWN.get(line.key, 'a hole of the scenario')})"
+        for line in idle(proof)
+    ]
+    rest = f" Nothing but 0 to be shown on: {', '.join(told)}." if told else ""
     return f"{counts}: {word}. Seed {proof.seed}, {proof.took_s:.0f} s.{rest}"
+
+
+def idle(proof: Proof) -> list[Line]:
+    """Give the queries and alerts that had nothing but 0 to show: at 0 nothing is proven."""
+    return [line for line in group(proof) if not any(each.says_something for each in line.asked)]
 
 
 def as_facts(proof: Proof) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards.facts import DAY_S
+from dashboards.naming import OURS, Naming
 from dashboards.proof.clockwork import STEP_S
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def moments_of(snapshots: Sequence[Snapshot]) -> list[int]:
     return sorted(each for each in found if each >= marks[0])
 
 
-def open_metrics(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+def open_metrics(snapshots: Sequence[Snapshot], naming: Naming = OURS) -> Iterator[str]:
     """Give the lines of an OpenMetrics page in which each family has all its samples."""
     times = moments_of(snapshots)
-    pages = [_samples(each.page) for each in snapshots]
+    pages = [_samples(each.page, naming) for each in snapshots]
     current = [max(n for n, s in enumerate(snapshots) if s.mark_s <= at) for at in times]
     shown: dict[str, list[str]] = {}
     for at, number in zip(times, current, strict=True):
@@ -53,7 +54,7 @@ def open_metrics(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     yield "# EOF\n"
 
 
-def _samples(page: str) -> list[tuple[str, str, str]]:
+def _samples(page: str, naming: Naming) -> list[tuple[str, str, str]]:
     """Give family, series and value of each sample; families are split, for no type is claimed.
 
     It is told as two instances behind one address would tell it: each reads all gauges from the
@@ -61,16 +62,18 @@ def _samples(page: str) -> list[tuple[str, str, str]]:
     """
     found = []
     for family in text_string_to_metric_families(page):
-        for sample, shares in _shared(family):
+        for sample, shares in shared(family):
+            name = naming.metric(sample.name)
+            own = {naming.label(key): text for key, text in sample.labels.items()}
             for number, value in enumerate(shares, start=1):
-                labels = {"job": JOB, "instance": f"proof:{number}", **sample.labels}
+                labels = {"job": JOB, "instance": f"proof:{number}", **own}
                 inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-                found.append((sample.name, f"{sample.name}{{{inside}}}", repr(value)))
+                found.append((name, f"{name}{{{inside}}}", repr(value)))
     return found
 
 
-def _shared(family: Metric) -> Iterator[tuple[Sample, tuple[float, float]]]:
-    """Give each sample with what the one instance tells of it, and what the other.
+def shared(family: Metric) -> Iterator[tuple[Sample, tuple[float, float]]]:
+    """Give each sample of a family with what the one instance tells of it, and what the other.
 
     Of a distribution every other bucket's observations were seen by the one: their shapes differ.
     """

@@ -13,6 +13,7 @@ from dashboards.build import Wanted, artefacts
 from dashboards.checks.programs import check_rules
 from dashboards.objectives import Objectives
 from dashboards.observables import plans
+from dashboards.observables.queries import reading
 from dashboards.promtest.write import alert_tests, fill, panel_tests
 from dashboards.rules import rule_groups
 from dashboards.yaml import to_yaml
@@ -96,6 +97,20 @@ def promtool(folder: Path, *arguments: str) -> str:
         text=True, timeout=60, check=False,
     )  # fmt: skip
     return ended.stdout
+
+
+def test_readings_of_two_services_are_added_up(tmp_path: Path) -> None:
+    """Two instances of a service read one database, which counts once; another service's, too."""
+    backlog = "billing_webhook_backlog"
+    told = {("eu", "1"): 3, ("eu", "2"): 3, ("us", "1"): 4}
+    series = [
+        {"series": f'{backlog}{{job="{job}",instance="{instance}"}}', "values": str(value)}
+        for (job, instance), value in told.items()
+    ]
+    asked = {"expr": fill(reading(backlog)), "exp_samples": [{"labels": "{}", "value": 7}]}
+    group = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    (tmp_path / "two.yml").write_text(to_yaml({"tests": [group]}))
+    assert "SUCCESS" in promtool(tmp_path, "test", "rules", "two.yml")
 
 
 def test_all_that_is_generated_passes() -> None:

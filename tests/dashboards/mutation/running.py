@@ -17,7 +17,8 @@ from dashboards.objectives import Objectives
 from dashboards.observables import plans
 from dashboards.observables.model import Section
 from dashboards.promtest.write import fill, panel_tests
-from dashboards.proof.prove import judge_moments, prove_virtual, virtual
+from dashboards.proof.moments import judge_moments, virtual
+from dashboards.proof.prove import prove_virtual
 from dashboards.proof.world import Wanted, watch
 from dashboards.yaml import to_yaml
 from harness.errors import HarnessError
