@@ -92,6 +92,8 @@ class Ground:
         self.webhook_secret = (
             environment.get(profile.webhooks.secret_env) if profile.webhooks else None
         )
+        previous_env = profile.webhooks.previous_secret_env if profile.webhooks else None
+        self.previous_webhook_secret = environment.get(previous_env) if previous_env else None
         database_url_env = profile.evidence.database_url_env
         self.database_url = environment.get(database_url_env) if database_url_env else None
         facts = {"seed": plan.seed, "run_id": plan.run_id, "target": profile.target.name}

@@ -139,7 +139,9 @@ def state_of(billing: Session, tenant: Tenant) -> dict[str, Mapping[str, Any]]:
             tenant.ids.keys()
         ):
             outcome = attempt(billing, operation, tenant.ids, tenant.customer, "customer")
-            assert outcome.kind == "ok", f"{operation} was {outcome} for the owner"
+            assert outcome.kind == "ok", (
+                f"a customer can no longer read what is his own: {operation} was {outcome}"
+            )
             found[operation] = outcome.outputs
     return found
 

@@ -294,7 +294,10 @@ def test_no_answer_shows_an_inner_field(billing: Session) -> None:
                 continue
             shown = {place.rpartition(".")[2] for place in _answer(reply, {})}
             inner = sorted(name for name in shown if INNER.search(name))
-            assert not inner, f"{record.operation} shows the inner field {inner[0]}"
+            assert not inner, (
+                f"{record.operation} shows customers the field {inner[0]}, which is nobody's"
+                " business outside the service"
+            )
 
 
 @pytest.mark.requires("get_balance")

@@ -57,7 +57,9 @@ def test_an_answer_tells_the_limit_that_is_enforced(billing: Session) -> None:
         pytest.skip("an answer tells no limit, neither as X-RateLimit nor as RateLimit")
     left = [figures[1] for figures in told if figures]
     assert {figures[0] for figures in told if figures} == {limit}, f"{told} is told of {limit}"
-    assert left == list(range(left[0], left[0] - len(told), -1)), f"{left} remain, one by one"
+    assert left == list(range(left[0], left[0] - len(told), -1)), (
+        f"the headers say that {left} requests remain, where each leaves one fewer than the last"
+    )
     assert left[0] < limit, f"{left[0]} of {limit} remain after a request"
 
 
@@ -104,7 +106,8 @@ def test_forged_webhooks_are_held_off_and_right_ones_are_not(
         assert passed == limit, f"of {limit} forged events, as many as may come, {passed} passed"
         more = wire.ask(one)
         assert more.status == TOO_MANY, (
-            f"after {limit} forged events one more is answered {more.status}, not {TOO_MANY}"
+            f"whoever forges events is never held off: after {limit}, as many as the profile"
+            f" states for an hour, one more is answered {more.status} and not {TOO_MANY}"
         )
         assert "retry-after:" in more.head.lower(), "a 429 does not say when to come back"
         right = wire.ask(event(forged=False))

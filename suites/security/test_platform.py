@@ -297,7 +297,9 @@ def test_a_body_of_another_kind_is_not_taken(billing: Session) -> None:
             ids, customer = tenant.ids, tenant.customer
             attempt(billing, operation, ids, customer, "customer", alter=alter)
             assert _reply(billing).status < BROKEN, f"{operation} breaks over {kind}"
-            assert _reply(billing).status >= REFUSED, f"{operation} takes a body of {kind}"
+            assert _reply(billing).status >= REFUSED, (
+                f"{operation} takes a body of {kind}, which any web page can have its visitors send"
+            )
     assert state_of(billing, tenant) == before, "a body of another kind changed something"
 
 

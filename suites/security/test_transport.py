@@ -122,7 +122,9 @@ def test_no_answer_is_for_browsers_to_guess_at(billing: Session) -> None:
     """Every answer says `nosniff`, so that no browser takes data for a script."""
     for what, reply in _replies(billing):
         told = (reply.header("X-Content-Type-Options") or "").lower()
-        assert told == "nosniff", f"browsers guess at {what}: X-Content-Type-Options is {told!r}"
+        assert told == "nosniff", (
+            f"browsers may take {what} for a script: X-Content-Type-Options is {told!r}"
+        )
 
 
 @pytest.mark.smoke
@@ -194,7 +196,10 @@ def test_no_unknown_method_does_anything(billing: Session) -> None:
             reply = billing.last_reply
             if not isinstance(reply, Reply):
                 continue  # refused by closing the connection
-            assert reply.status >= REFUSED, f"{method} is answered {reply.status} on {operation}"
+            assert reply.status >= REFUSED, (
+                f"{operation} does something for {method}, which it never documented:"
+                f" it is answered {reply.status} and not refused"
+            )
             assert reply.status != BROKEN, f"{operation} breaks over {method}"
             assert secret not in seen(reply), f"{method} on {operation} repeats the key"
     assert state_of(billing, tenant) == before, "an unknown method changed what a customer has"
@@ -251,7 +256,8 @@ def test_no_answer_leads_to_a_host_that_the_client_named(billing: Session) -> No
             attempt(billing, operation, ids, customer, "customer", alter=saying(name, value))
             if isinstance(billing.last_reply, Reply):
                 assert hosts["elsewhere"] not in seen(billing.last_reply), (
-                    f"{operation} leads to whatever host {name} names: links to strangers"
+                    f"{operation} leads its readers to {hosts['elsewhere']}, since {name} of the"
+                    " request says so: whoever writes that header has them sent to himself"
                 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -77,6 +77,19 @@ def _paid_invoice(billing: Session, customer: Customer) -> bytes:
         cause=Cause(),
     )
     return encode_event(event)
+
+
+def _changed_customer(billing: Session, customer: Customer) -> dict[str, Any]:
+    """Build an event that a service may take and has nothing to do about."""
+    return build_event(
+        "customer.updated",
+        {"id": customer.provider_customer, "object": "customer", "metadata": {}},
+        event_id=billing.names.new("evt"),
+        created=int(time.time()),
+        api_version="2025-03-31.basil",
+        cause=Cause(),
+        previous_attributes={"metadata": {}},
+    )
 
 
 def _deliver(billing: Session, payload: bytes, header: str | None) -> Outcome:
@@ -167,18 +180,30 @@ def test_a_rightly_signed_webhook_is_accepted(
     header_of: Callable[[bytes, str, int], str],
 ) -> None:
     """A webhook with a right signature is accepted, also beside the one of a rolled secret."""
-    event = build_event(
-        "customer.updated",
-        {"id": customer.provider_customer, "object": "customer", "metadata": {}},
-        event_id=billing.names.new("evt"),
-        created=int(time.time()),
-        api_version="2025-03-31.basil",
-        cause=Cause(),
-        previous_attributes={"metadata": {}},
-    )
-    body = encode_event(event)
+    body = encode_event(_changed_customer(billing, customer))
     outcome = _deliver(billing, body, header_of(body, secret, int(time.time())))
     assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
+
+
+@pytest.mark.requirement("CWE-324", "ASVS 5.0 V13.3.4")
+@pytest.mark.parametrize("which", ["current", "previous"])
+def test_while_a_secret_is_rolled_both_are_good_and_no_third(
+    billing: Session, customer: Customer, secret: str, ground: Ground, which: str
+) -> None:
+    """An event signed with either of two active secrets alone is taken, with one of neither not."""
+    if not ground.previous_webhook_secret:
+        pytest.skip("the profile names no [webhooks] previous_secret_env, or it is not set")
+    key = secret if which == "current" else ground.previous_webhook_secret
+    body, now = encode_event(_changed_customer(billing, customer)), int(time.time())
+    outcome = _deliver(billing, body, signing.header(body, f"{key}x", now))
+    assert outcome.kind == "refused", (
+        f"receive_webhook was {outcome} for an event signed with a secret that is not active"
+    )
+    outcome = _deliver(billing, body, signing.header(body, key, now))
+    assert outcome.kind == "ok", (
+        f"an event signed with the {which} secret alone was {outcome}: while secrets are rolled,"
+        " what the payment provider tells is lost"
+    )
 
 
 @pytest.mark.requires("add_payment_method", "subscribe", "get_balance", provider=True)
@@ -246,4 +271,7 @@ def test_a_signed_event_of_another_shape_breaks_nothing(
         _deliver(billing, body, signing.header(body, secret, int(time.time())))
         reply = billing.last_reply
         status = reply.status if isinstance(reply, Reply) else 0
-        assert 0 < status < BROKEN_FROM, f"the event {body[-60:]!r} is answered {status}"
+        assert 0 < status < BROKEN_FROM, (
+            f"a signed event that makes no sense breaks receive_webhook, and comes again for days:"
+            f" {body[-60:]!r} is answered {status}"
+        )

@@ -3,12 +3,13 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.errors import Unknown
 from harness.ground import Ground, Plan
 
 if TYPE_CHECKING:
@@ -181,3 +182,27 @@ def test_no_secret_is_told_and_what_was_made_is_known(run: tuple[Found, Ground])
     made = [r for r in ground.history.records if r.operation == "create_customer"]
     assert len(made) > 1
     assert {"ok", "refused"} == {record.outcome.kind for record in made}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"get": {"$ref": "#/nowhere"}},
+        {"get": {"parameters": [{"$ref": "#/components/parameters/none"}], "responses": {}}},
+        {"get": {"parameters": [{"name": "x", "in": "query", "schema": {"type": "no"}}]}},
+        {"get": "nothing that a document says of an operation"},
+    ],
+    ids=["nowhere", "a-parameter-nowhere", "a-type-that-is-none", "no-table"],
+)
+def test_a_document_that_cannot_be_tried_leaves_doubts_and_breaks_nothing(
+    tmp_path: Path, broken: dict[str, Any]
+) -> None:
+    """What refers to nothing, or is of no known shape, is in doubt; nobody is told a breach."""
+    file = tmp_path / "drifting.toml"
+    file.write_text(PROFILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
+    ground = Ground(Plan(str(file), seed=1, run_id="drift", folder=""))
+    document = {"openapi": "3.1.0", "info": DOCUMENT["info"], "paths": {"/things": broken}}
+    with closing(ground), suppress(Unknown):  # which says the same
+        found = tried(document, ["coverage"], ground, ground.session("drifting"))
+        assert found.doubts
+        assert not found.breaches

@@ -237,6 +237,7 @@ def test_the_profiles_at_hand_read_cleanly(path: Path) -> None:
                 "STACK_TEST_CONTROL_TOKEN",
                 "STACK_METRICS_TOKEN",
                 "STACK_WEBHOOK_SECRET",
+                "STACK_PREVIOUS_WEBHOOK_SECRET",
                 "STACK_DATABASE_URL",
             },
         ),

@@ -51,7 +51,10 @@ def test_the_service_gets_its_settings_by_environment_alone(
             "BILLING_DATABASE_URL": addresses.database_url,
             "BILLING_STRIPE_API_BASE": addresses.stripe_url,
             "BILLING_STRIPE_API_KEY": addresses.stripe_api_key,
-            "BILLING_STRIPE_WEBHOOK_SECRETS": "whsec_standin",
+            "BILLING_STRIPE_WEBHOOK_SECRETS": (
+                f"whsec_standin,{addresses.previous_webhook_secret}"
+            ),
+            "BILLING_LIMIT_UNVERIFIED_WEBHOOKS": "300",
             "BILLING_OPERATOR_KEY": addresses.operator_key,
             "BILLING_KEY_HMAC_SECRET": env["BILLING_KEY_HMAC_SECRET"],
             "BILLING_TEST_CONTROL_TOKEN": addresses.test_control_token,
@@ -104,6 +107,7 @@ def test_addresses_are_told_to_machines_and_profiles() -> None:
         for name in (
             *("BILLING_URL", "STRIPE_URL", "WEBHOOK_SECRET", "OPERATOR_KEY", "STRIPE_API_KEY"),
             *("TEST_CONTROL_TOKEN", "METRICS_TOKEN", "DATABASE_URL", "LOG_DIR", "MAIL_DIR"),
+            "PREVIOUS_WEBHOOK_SECRET",
         )
     }
 

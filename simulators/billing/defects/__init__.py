@@ -22,6 +22,7 @@ from simulators.billing.defects import (
     money,
     observability,
     periods,
+    signatures,
     webhooks,
 )
 from simulators.billing.defects.catalogue import DEFECTS, INVARIANTS, Defect
@@ -41,6 +42,7 @@ GROUPS = (
     money,
     idempotency,
     webhooks,
+    signatures,
     concurrency,
     authorisation,
     leaks,
