@@ -21,7 +21,7 @@ from harness.naming import Names, new_run_id
 from harness.provider import STRIPE_API_BASE
 from harness.redact import Redactor
 from harness.session import Session
-from harness.stack.notice import running_stack
+from harness.stack.notice import lacking
 from harness.target.wire import Call, Reply
 from harness.transport import Transport
 
@@ -157,8 +157,7 @@ class Access:
 def _of_a_local_stack(source: TargetSource) -> Mapping[str, str]:
     """Give what the reference's profile needs of a stack that `up` keeps running here, if any."""
     is_reference = source.file.data.get("target", {}).get("stack") == "reference"
-    given = any(name.startswith("STACK_") for name in os.environ)
-    return running_stack() if is_reference and not given else {}
+    return lacking(os.environ) if is_reference else {}
 
 
 def _simulator(profile: Profile) -> str | None:

@@ -149,7 +149,8 @@ def revoke(target: _Target = "reference", record: _Record = None, as_json: _Json
         from harness.staging.keys import revoke_keys
 
         count = revoke_keys(footing)
-        typer.echo(json.dumps({"revoked": count}) if as_json else f"{count} keys revoked")
+        told = f"{count} key{'' if count == 1 else 's'} revoked"
+        typer.echo(json.dumps({"revoked": count}) if as_json else told)
         return EXIT_VALID
 
     return _on(target, record, as_json, take_back)

@@ -15,9 +15,11 @@ from harness.errors import StackError
 from harness.staging.record import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.stack.addresses import Addresses
+
+_ADDRESS, _SECRET = "STACK_BILLING_URL", "STACK_OPERATOR_KEY"
 
 
 @contextlib.contextmanager
@@ -54,10 +56,25 @@ def running_stack() -> dict[str, str]:
     return found[0]
 
 
-def stack_at(url: str) -> dict[str, str]:
-    """Give the variables of the stack at an address, or none where nobody posted one."""
-    same = (each for each in _notices() if each["STACK_BILLING_URL"] == url.rstrip("/"))
-    return next(same, {})
+def lacking(environment: Mapping[str, str]) -> dict[str, str]:
+    """Give what an environment lacks of the reference's variables: those of a stack that is up.
+
+    `STACK_BILLING_URL` says which. Raises `StackError` where none is at that address and the
+    environment does not say the rest itself.
+    """
+    url = environment.get(_ADDRESS)
+    if url is None:
+        found = running_stack()
+    else:
+        up = {each[_ADDRESS]: each for each in _notices()}
+        found = up.get(url.rstrip("/"), {})
+        if not found and _SECRET not in environment:
+            there = f"Up here: {', '.join(sorted(up))}." if up else "None is up on this machine."
+            raise StackError(
+                f"no stack that `billing-harness up` keeps running is at {_ADDRESS}={url}",
+                hint=f"{there} Or set the other variables of fixtures/profiles/reference.toml.",
+            )
+    return {name: told for name, told in found.items() if name not in environment}
 
 
 def _notices() -> Iterator[dict[str, str]]:

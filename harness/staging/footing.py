@@ -18,7 +18,7 @@ from harness.provider import STRIPE_API_BASE, SimulatorProvider, provider_of
 from harness.redact import Redactor
 from harness.running import reach
 from harness.session import Session
-from harness.stack.notice import running_stack, stack_at
+from harness.stack.notice import lacking
 from harness.staging.clock import TestClock
 from harness.staging.record import Record, read_record, record_path
 from harness.target.load import find_target
@@ -132,12 +132,7 @@ def standing(spec: str, record: Path | None = None, *, reads: bool = False) -> I
 
 def _variables(source: TargetSource) -> Mapping[str, str]:
     """Give what the environment lacks of the reference: the stack that is up on this machine."""
-    if not source.file.profile.target.stack:
-        return {}
-    url = os.environ.get("STACK_BILLING_URL")
-    if url is None:
-        return running_stack()
-    return {name: told for name, told in stack_at(url).items() if name not in os.environ}
+    return lacking(os.environ) if source.file.profile.target.stack else {}
 
 
 def _place(profile: Profile, environment: Mapping[str, str]) -> Path:

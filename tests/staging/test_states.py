@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import build_app
 from harness.customers import load_states
 from harness.errors import StagingError
 from harness.staging.keys import create_keys, revoke_keys
@@ -221,3 +223,19 @@ def test_a_state_that_a_target_cannot_have_is_left_out_with_its_reason(shop: Sho
     assert len(done.created) == 8
     assert set(done.left_out) == {"pro_past_due", "pro_rollover"}
     assert all("moving time" in why for why in done.left_out.values())
+
+
+@pytest.mark.parametrize("command", ["staging status", "staging reset", "audit"])
+def test_an_address_where_nothing_is_up_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A mistyped address is named, with what is up instead, and not every variable that lacks."""
+    for name in [name for name in os.environ if name.startswith("STACK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("STACK_BILLING_URL", "http://127.0.0.1:1")
+    ended = CliRunner().invoke(build_app(), [*command.split(), "--target", "reference"])
+    assert isinstance(ended.exception, SystemExit)
+    assert ended.exit_code == 2
+    assert "STACK_BILLING_URL=http://127.0.0.1:1" in ended.stderr
+    assert "None is up on this machine" in ended.stderr
