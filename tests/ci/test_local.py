@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.coverage import Counted, Measured
+from ci.local import differing
 from tests.cli.command import CHECKOUT, Command
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ def command(tmp_path: Path) -> Iterator[Command]:
     made = Command(tmp_path, f"local-{tmp_path.name}")
     yield made
     assert made.nothing_left(), f"left behind: {made.left()}"
+
+
+def test_lines_that_one_of_both_did_not_execute_are_named() -> None:
+    """What is missing in both is no difference; a file that only one has shows in whole."""
+    whole = Measured({"a.py": Counted(9, 7, (3, 5)), "b.py": Counted(2, 2)})
+    parted = Measured({"a.py": Counted(9, 7, (5, 8)), "b.py": Counted(2, 2)})
+    assert differing(whole, parted) == ["a.py:3,8"]
+    assert differing(whole, whole) == []
 
 
 @pytest.mark.nightly
