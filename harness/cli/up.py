@@ -106,6 +106,8 @@ def _show(stack: Stack, seen: Observers, seed: int) -> None:
         ("Stripe API key", addresses.stripe_api_key),
         ("webhooks go to", addresses.webhook_url),
         ("webhook secret", addresses.webhook_secret),
+        ("metrics", f"{addresses.billing_url}/metrics"),
+        ("metrics token", addresses.metrics_token),
         *((name.capitalize(), url) for name, url in seen.urls.items()),
         ("logs and database", addresses.folder),
         ("seed", str(seed)),
