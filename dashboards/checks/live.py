@@ -30,6 +30,7 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 _OK, _UNAUTHORISED = 200, frozenset({401, 403})
 _OWNERS = frozenset({"customer", "customer_segment", "version", "commit"})
 _INNER = frozenset({"le", "quantile"})
+_NO_TOKEN = f"Set {TOKEN} to the token with which Prometheus scrapes it: none was set, or another."
 _WHOLE = "Give the whole address, as Prometheus scrapes it: --metrics http://HOST/metrics"
 
 
@@ -50,9 +51,10 @@ def read_page(
         headers = {"Authorization": f"Bearer {token}"} if token else {}
     if not _is_address(url):
         raise TargetError(f"{url!r} is no address", hint=_WHOLE)
-    call = Call("GET", "", headers=tuple(headers.items()))
+    base = url.rstrip("/")
+    call = Call("GET", "" if urlsplit(base).path else "/", headers=tuple(headers.items()))
     if send is None:
-        with Transport(url, timeout_s) as transport:
+        with Transport(base, timeout_s) as transport:
             reply = transport.send(call)
     else:
         reply = send(call)
@@ -81,7 +83,7 @@ def _too_large(url: str) -> TargetError:
 
 def _text(url: str, reply: Reply) -> str:
     if reply.status != _OK:
-        hint = f"Set {TOKEN}." if reply.status in _UNAUTHORISED else "Is this its /metrics?"
+        hint = _NO_TOKEN if reply.status in _UNAUTHORISED else "Is this its /metrics?"
         raise TargetError(f"the metrics at {url} answer {reply.status}", hint=hint)
     if len(reply.body) > PAGE_BYTES_MAX:
         raise _too_large(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dashboards.observables.burn import recording_rules
@@ -45,7 +45,10 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a panel's query, or an alert, gave at a moment, beside the truth."""
+    """What a panel's query, or an alert, gave at a moment, beside the truth.
+
+    Where the truth is known to lie between two values, `least` has the lower ones.
+    """
 
     dashboard: str
     key: str
@@ -56,6 +59,7 @@ class Shown:
     values: Mapping[Labels, float]
     truth: Mapping[Labels, float]
     differs: tuple[str, ...]
+    least: Mapping[Labels, float] = field(default_factory=dict)
 
     @property
     def is_equal(self) -> bool:
@@ -88,7 +92,7 @@ def judge_query(  # noqa: PLR0913, PLR0917 - what a comparison is made of
     compare = _Comparison(observable.title, query, when.share, slack)
     odd = [answer.error] if answer.error else list(compare.differences(values, low, high))
     told = (dashboard, observable.key, observable.title, query.legend, expr, when.name)
-    return Shown(*told, values, high, tuple(odd))
+    return Shown(*told, values, high, tuple(odd), low)
 
 
 def judge_alert(dashboard: str, alert: Alert, bounds: Bounds, when: When, ask: Ask) -> Shown:

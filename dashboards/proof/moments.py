@@ -45,14 +45,15 @@ def virtual(
 def judge_moments(
     plan: DashboardPlan, bounds: Bounds, snapshots: Sequence[Snapshot], there: Prometheus
 ) -> list[Shown]:
-    """Ask every query and alert at every mark but the first, before which there is nothing.
+    """Ask every query and alert at every mark; at the first, what is read from the books alone.
 
-    Each that can be asked of one segment of the customers is asked so, too.
+    Before the first there is nothing, so no window can be filled. Each that can be asked of one
+    segment of the customers is asked so, too.
     """
     found: list[Shown] = []
     segment = _of_segment(bounds)
     queries = [(each, query) for each in plan.observables for query in each.queries]
-    for snapshot in snapshots[1:]:
+    for snapshot in (replace(snapshots[0], knows="books"), *snapshots[1:]):
         when, known = when_of(snapshot), Bounds(Facts(), Facts())
         if snapshot.knows != "nothing":
             known = bounds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from dashboards.proof.telling import figures, group, headline
+from dashboards.proof.telling import figures, group, headline, truths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,7 @@ def render(proof: Proof) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["figures"] = figures
+    environment.filters["truths"] = truths
     found = group(proof)
     names = dict.fromkeys(line.dashboard for line in found)
     return environment.get_template(_TEMPLATE).render(

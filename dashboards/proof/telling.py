@@ -38,10 +38,11 @@ class Line:
 
     @property
     def told(self) -> Shown:
-        """Give the moment that says most: one that differs, else the last with something shown."""
+        """Give the moment that says most: one that differs, else the one that shows most."""
         odd = [each for each in self.asked if not each.is_equal]
-        rich = [each for each in self.asked if each.says_something]
-        return (odd or rich or list(self.asked))[-1]
+        if odd:
+            return odd[-1]
+        return max(self.asked, key=lambda each: sum(map(bool, each.truth.values())))
 
 
 def group(proof: Proof) -> list[Line]:
@@ -61,10 +62,16 @@ def lines(proof: Proof) -> Iterator[str]:
         told = line.told
         verdict = "equal " if line.is_equal else "DIFFER"
         name = f"{line.dashboard}: {line.title}" + (f", {line.legend}" if line.legend else "")
-        values, truth = figures(told.values), figures(told.truth)
+        values, truth = figures(told.values), truths(told)
         yield f"{verdict} {name} · {told.expr} · {values} · true: {truth}"
         for each in line.asked:
             yield from (f"         {each.when}: {word}" for word in each.differs)
+
+
+def truths(told: Shown) -> str:
+    """Give what is true, and where only two bounds of it are known, both."""
+    low, high = figures(told.least), figures(told.truth)
+    return high if low == high or not told.least else f"{low} to {high}"
 
 
 def figures(values: Truth) -> str:
@@ -122,6 +129,7 @@ def _plain(each: Shown) -> dict[str, Any]:
         "when": each.when,
         "value": _listed(each.values),
         "truth": _listed(each.truth),
+        "truth_least": _listed(each.least),
         "equal": each.is_equal,
         "differs": list(each.differs),
     }
