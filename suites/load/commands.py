@@ -133,10 +133,14 @@ def worker(
     who judges the money by them.
     """
     from suites.load.parent.launcher import work
+    from suites.load.parent.telling import tell_worker
 
     if results:
         results.mkdir(parents=True, exist_ok=True)
-    return work(master_host, master_port, processes=processes, folder=results)
+    tell_worker(f"working for {master_host}:{master_port}, with {processes} at once …")
+    status = work(master_host, master_port, processes=processes, folder=results)
+    tell_worker("done; the master has the figures" if status == 0 else "not done: see above")
+    return status
 
 
 @app.command()

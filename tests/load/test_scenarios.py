@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import SettingsError, TargetError
-from harness.stack.stack import Stack
 from harness.target.wire import Call
 from suites.load.measuring.result import Result
 from suites.load.parent.loading import Silent
@@ -36,28 +34,14 @@ from suites.load.scenarios.soak import Soak, quarters
 from suites.load.scenarios.usage import Usage
 from suites.load.schedule import count, duration_s
 from tests.cli.command import PROGRAM, Command
-from tests.load.making import staging_profile
-from tests.proxy import Manners, misbehaving
+from tests.load.commanding import LOOSE, PATIENT, loaded, staging
+from tests.proxy import Manners
 from tests.stack.processes import eventually, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from suites.load.generator.client import Client
-    from tests.cli.command import Finished
-
-PATIENT = ("--generator-lateness", "60000")  # on a busy machine a load is to be judged all the same
-LOOSE = ("--no-thresholds", *PATIENT)
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
-    """Give the command line; fail the test if a process of it outlives the test."""
-    monkeypatch.setattr("tests.cli.command.DEADLINE_S", 900.0)  # full size takes minutes
-    given = Command(tmp_path, uuid.uuid4().hex)
-    yield given
-    assert given.nothing_left(), f"left behind: {given.left()}"
-
 
 # what is asked for
 
@@ -177,25 +161,6 @@ def test_a_limit_elsewhere_is_found(counters: dict[str, int], words: str) -> Non
 
 
 # on a service
-
-
-def loaded(command: Command, *arguments: str | Path, **how: Any) -> tuple[Finished, dict[str, Any]]:
-    """Run a load, and give how it ended with its facts."""
-    file = command.folder / f"out-{len(list(command.folder.glob('out-*')))}.json"
-    done = command.run("load", *arguments, "--json", file, **how)
-    return done, json.loads(file.read_text())
-
-
-@contextlib.contextmanager
-def staging(command: Command, manners: Manners | None = None) -> Iterator[dict[str, Any]]:
-    """Have a service of its own, called staging; give how a command is told of it."""
-    with contextlib.ExitStack() as undo:
-        stack = undo.enter_context(Stack())
-        variables = stack.environment()
-        if manners is not None:
-            proxy = undo.enter_context(misbehaving(variables["STACK_BILLING_URL"], manners))
-            variables |= {"STACK_BILLING_URL": proxy.url}
-        yield {"target": staging_profile(command.folder), "env": variables}
 
 
 @pytest.mark.nightly

@@ -8,6 +8,7 @@ environment.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ import gevent  # type: ignore[import-untyped]  # it declares no types
 import gevent.event  # type: ignore[import-untyped]  # it declares no types
 from locust import User, events, runners, task
 
+from harness.errors import HarnessError
 from suites.load.generator.conducting import Conductor
 from suites.load.generator.crew import Crew
 from suites.load.generator.webstats import Tally
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from locust.rpc import Message
 
 _LOCAL = "local"
+_NOT_READY = 2
 _PR_SET_PDEATHSIG = 1
 _TICK_S = 0.2
 _END_LOOK_S = 0.02
@@ -191,10 +194,13 @@ class Serving:
             secrets, far = data["secrets"], FOLDER_VARIABLE in os.environ
             HERE.crew = Crew(plan, *share, secrets=secrets, environment=os.environ, guarded=far)
         except Exception as error:  # noqa: BLE001 - the leader must hear of it, whatever it is
-            _log.exception("this worker cannot get ready")
-            reason = f"{type(error).__name__}: {error}"
+            known = isinstance(error, HarnessError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            _log.error("this worker cannot get ready: %s", reason, exc_info=not known)
+            self._environment.process_exit_code = _NOT_READY
             self._runner.send_message("load_failed", {"reason": reason})
         else:
+            _settle_memory()
             self._runner.send_message("load_ready", {})
 
     def _begin(self, msg: Message, **_: Any) -> None:
@@ -236,6 +242,16 @@ class Serving:
         if FOLDER_VARIABLE in os.environ:
             for piece in crew.history():
                 self._runner.send_message("load_history", {"text": piece})
+
+
+def _settle_memory() -> None:
+    """Have what was made until now never be looked through again for garbage.
+
+    Modules and a plan's customers are some hundred thousand objects: each full collection would
+    hold up all arrivals of that moment.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _die_with_parent() -> None:

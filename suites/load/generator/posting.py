@@ -6,6 +6,7 @@ request may have been received: after a connection failed in the middle, it may.
 
 from __future__ import annotations
 
+import functools
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 65536
 _HEAD_BYTES_MAX = 256 * 1024
+_HEADS_KEPT = 64
 _END = b"\r\n\r\n"
 _IDLE_S = 0.2
 _NO_BODY = frozenset({204, 304})
@@ -56,12 +58,13 @@ class Connection:
         self._tls = _tls() if parts.scheme == "https" else None
         self._host = parts.hostname or ""
         self._port = parts.port or (_TLS_DEFAULT if self._tls else _PLAIN_DEFAULT)
+        self._timer = Timeout(timeout_s)
         self._timeout_s = timeout_s
         self._socket: socket | None = None
         self._used_at = 0.0
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; the next exchange opens it again."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -86,16 +89,19 @@ class Connection:
     def exchange(self, request: bytes, *, bodiless: bool = False) -> Reply | NoReply:
         """Send a request that is written out already, and give its reply."""
         sent = False
-        timer = Timeout(self._timeout_s)
+        timer = self._timer
         timer.start()
         try:
             connected = self._connected()
             sent = True
-            connected.sendall(request)
+            went = connected.send(request)
+            if went < len(request):
+                connected.sendall(request[went:])
             reply, keep = _read(connected, bodiless=bodiless)
         except Timeout as fired:
             if fired is not timer:
                 raise
+            self._timer = Timeout(self._timeout_s)  # one that has fired holds where it did
             return self._failed(
                 "timeout" if sent else "unreachable", "no answer in time", sent=sent
             )
@@ -110,7 +116,7 @@ class Connection:
             self.close()  # who is stopped in the middle leaves half an answer behind
             raise
         finally:
-            timer.close()
+            timer.cancel()
         if not keep:
             self.close()
         self._used_at = time.monotonic()
@@ -159,10 +165,7 @@ def _read(source: socket, *, bodiless: bool) -> tuple[Reply, bool]:
             break
     if bodiless or status in _NO_BODY:
         return Reply(status, headers), keep and not data
-    named = {name.lower(): value for name, value in headers}
-    if "transfer-encoding" in named:
-        if named["transfer-encoding"].strip().lower() != "chunked":
-            raise _NotHttp(f"transfer encoding {named['transfer-encoding']!r}")
+    if _is_chunked(headers):
         body, left = _chunked(source, data)
         return Reply(status, headers, body), keep and not left
     length = _length(headers)
@@ -173,6 +176,7 @@ def _read(source: socket, *, bodiless: bool) -> tuple[Reply, bool]:
     return Reply(status, headers, data[:length]), keep and len(data) == length
 
 
+@functools.lru_cache(_HEADS_KEPT)  # most answers of a load have the same head, but for its second
 def _parse(head: bytes) -> tuple[int, tuple[tuple[str, str], ...], bool]:
     """Parse status line and header fields; tell whether the connection stays."""
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -193,6 +197,16 @@ def _parse(head: bytes) -> tuple[int, tuple[tuple[str, str], ...], bool]:
     return int(code), tuple(headers), keep
 
 
+@functools.lru_cache(_HEADS_KEPT)
+def _is_chunked(headers: tuple[tuple[str, str], ...]) -> bool:
+    named = {name.lower(): value for name, value in headers}
+    told = named.get("transfer-encoding", "chunked")
+    if told.strip().lower() != "chunked":
+        raise _NotHttp(f"transfer encoding {told!r}")
+    return "transfer-encoding" in named
+
+
+@functools.lru_cache(_HEADS_KEPT)
 def _length(headers: tuple[tuple[str, str], ...]) -> int | None:
     told = {value for name, value in headers if name.lower() == "content-length"}
     if not told:

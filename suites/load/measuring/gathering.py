@@ -236,13 +236,16 @@ def _series(plan: Plan, workers: list[Worker], breathe: Breathe) -> list[dict[st
 
 def _line(worker: Worker) -> dict[str, Any]:
     books = worker.books
-    told: dict[str, Any] = {"index": worker.index, "state": worker.state}
-    if books:
-        told |= {name: books[name] for name in ("scheduled", "sent", "completed", "dropped")}
-        told["not_begun"] = books["scheduled"] - books["sent"] - books["dropped"]
-        told["cpu"] = round(books["cpu"], 4)
-        told["start_lateness_ms_p99"] = _merged([books["lateness"]]).percentile_ms(99)
-    return told
+    counts = {name: books.get(name, 0) for name in ("scheduled", "sent", "completed", "dropped")}
+    lateness = _merged([books["lateness"]] if books else [])
+    return {
+        "index": worker.index,
+        "state": worker.state,
+        **counts,
+        "not_begun": counts["scheduled"] - counts["sent"] - counts["dropped"],
+        "cpu": round(books.get("cpu", 0.0), 4),
+        "start_lateness_ms_p99": lateness.percentile_ms(99),
+    }
 
 
 def _add(into: dict[str, int], counts: Mapping[str, int]) -> None:

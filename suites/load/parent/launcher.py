@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,10 @@ class Spread:
     def workers(self) -> int:
         """How many workers there are to be."""
         return self.expect_workers if self.master else max(self.processes, 1)
+
+    def placed(self) -> Spread:
+        """Give it with a port that is free, where any would do: workers elsewhere must know it."""
+        return replace(self, bind_port=_free_port()) if self.master and not self.bind_port else self
 
     def arguments(self) -> list[str]:
         """Give Locust's own options for it."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from harness.running import Running
-    from suites.load.parent.launcher import LoadProcess
+    from suites.load.parent.launcher import LoadProcess, Spread
     from suites.load.parent.running import LoadGround
     from suites.load.parent.wish import Wish
 
@@ -82,18 +82,25 @@ class Load:
     def __post_init__(self) -> None:
         self.scenario: Any = find_scenario(self.wish.scenario)
         self.plan: Plan | None = None
+        self._begun = False
 
     def run(self) -> dict[str, Any]:
         """Prepare, load, review, judge; give the document, which is written already."""
         result = Result(self.wish.scenario, seed=self.seed, run_id=self.run_id)
         try:
             plan, secrets = self._prepared()
+            self._begun = True
             result = self._loaded(plan, secrets)
             self._reviewed(result)
         except KeyboardInterrupt:
             self.interrupts += 1
             result.partial = True
+        except (Unknown, AssertionError) as error:
+            result.unknown_reasons.append(f"{self._where()}: {error}")
         return self._concluded(result)
+
+    def _where(self) -> str:
+        return "what came of the load is not known" if self._begun else "it could not be prepared"
 
     def _prepared(self) -> tuple[Plan, dict[str, str]]:
         wish, ground, scenario = self.wish, self.ground, self.scenario
@@ -156,7 +163,10 @@ class Load:
 
     def _loaded(self, plan: Plan, secrets: Mapping[str, str]) -> Result:
         env = {**os.environ, **(self.ground.plan.variables if self.ground else {})}
-        process = launch(plan, self.wish.spread, secrets=secrets, env=env)
+        spread = self.wish.spread.placed()
+        if spread.master:
+            self.tell.say(awaiting(spread))
+        process = launch(plan, spread, secrets=secrets, env=env)
         gone: list[str] = []
         with contextlib.ExitStack() as undo:
             undo.callback(process.stop)
@@ -319,11 +329,24 @@ def first_line(plan: Plan, wish: Wish) -> str:
         what = f"{plan.rate_max:g} users at most"
     count = plan.scheduled()
     arrivals = f", {count:,} arrivals" if count is not None else ""
-    over = f"over {plan.connections} connections and {max(1, wish.spread.workers)} workers"
+    over = f"over {plan.connections} connections and {_workers(wish.spread.workers)}"
     return (
         f"{plan.scenario} on {whom}: {what} for {plan.duration_s:g} s{arrivals}, {over},"
         f" seed {plan.seed}, run {plan.run_id}"
     )
+
+
+def awaiting(spread: Spread) -> str:
+    """Say whom a load waits for, and the command that they are started by."""
+    where = f"--master-host {spread.bind_host} --master-port {spread.bind_port}"
+    return (
+        f"waiting {spread.wait_s:g} s for {_workers(spread.expect_workers)}; on each other"
+        f" machine: billing-harness load worker {where}"
+    )
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _call(scenario: Any, name: str, *arguments: Any) -> None:

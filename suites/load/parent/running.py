@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import SettingsError
 from harness.ground import Ground
 from harness.ground import Plan as GroundPlan
 from harness.naming import new_run_id, new_seed
@@ -83,6 +84,11 @@ def standing(wish: Wish, tell: Teller) -> Iterator[Callable[[Wish], dict[str, An
         yield bare
         return
     source = find_target(wish.target)
+    if wish.spread.master and source.file.profile.target.stack:
+        raise SettingsError(
+            f"{wish.target} is started here, where workers of other machines cannot reach it",
+            hint="Say --processes N for workers on this machine, or name a target that runs.",
+        )
     how = StartOptions(wish.database, wish.defects, wish.target_command)
     tell.say(f"starting {wish.target} …")
     with running(source, seed, how) as up:

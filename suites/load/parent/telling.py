@@ -48,6 +48,11 @@ class Terminal(Bar):
         self.show(at, whole_s, f"{at:.0f} of {whole_s:.0f} s: {said}", said)
 
 
+def tell_worker(line: str) -> None:
+    """Tell what a worker is at; its figures are the master's to tell."""
+    errors.print(Text(line, style="dim"))
+
+
 def tell_verdict(data: Mapping[str, Any], folder: Path) -> None:
     """Print the verdict, what is behind it, and where the rest stands."""
     word = data["outcome"]
