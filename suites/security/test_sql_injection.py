@@ -66,7 +66,8 @@ def test_a_filter_is_a_value_and_never_sql(billing: Session) -> None:
                     f"{operation} breaks over SQL in the parameter {parameter}: {whole[0]}"
                 )
                 assert whole == none, (
-                    f"{operation} runs SQL that a client writes into the parameter {parameter}:"
+                    f"{operation} runs SQL that a client writes into the parameter {parameter},"
+                    " and so opens the database, others' rows too:"
                     f" {true!r} and {false!r} are answered differently"
                 )
 

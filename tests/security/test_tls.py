@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from harness.target.wire import Reply
 from suites.security import test_transport as suite
 from suites.security.tls import certificate_error, speaks
 
@@ -150,3 +151,22 @@ def test_plain_http_to_elsewhere_is_found(url: str, *, is_right: bool) -> None:
     told = contextlib.nullcontext() if is_right else pytest.raises(AssertionError)
     with told:
         suite.test_what_leaves_the_machine_is_encrypted(profile)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_right"),
+    [(None, False), ("max-age=0", False), ("includeSubDomains", False), ("max-age=31536000", True)],
+    ids=["nothing", "for-no-time", "without-a-time", "for-a-year"],
+)
+def test_answers_that_do_not_insist_on_tls_are_found(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, *, is_right: bool
+) -> None:
+    """An answer over TLS that lets a browser go back to plain HTTP is a finding, which names it."""
+    headers = (("Strict-Transport-Security", said),) if said else ()
+    monkeypatch.setattr(suite, "_replies", lambda _: [("a 404", Reply(404, headers))])
+    told = (
+        contextlib.nullcontext() if is_right else pytest.raises(AssertionError, match="a 404 lets")
+    )
+    session: Any = None
+    with told:
+        suite.test_browsers_are_told_to_insist_on_tls(session, (HOST, 443))
