@@ -1,10 +1,12 @@
 """A pytest plugin for every process of a run, that keeps one job's share of the tests.
 
-Each collects the whole selection, computes the same shares from it, and keeps its own.
+Each collects the whole selection, computes the same shares from it, and keeps its own. What several
+tests share is made once in each share, at whichever comes first there: it is left out of durations.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,8 @@ from harness.order import as_written, moves_time
 from harness.partition import shares
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from harness.partition import Durations, Partition
 
 SHARE = "harness-share"
@@ -26,6 +30,8 @@ class Share:
         self._partition = partition
         self._durations = durations
         self._workers = max(workers, 1)
+        self._shared_s = 0.0
+        self._is_timing = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -39,6 +45,28 @@ class Share:
         if others:
             config.hook.pytest_deselected(items=others)
             items[:] = [item for item in items if item.nodeid in own]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        """Measure what it takes to make a fixture that outlives its test."""
+        if fixturedef.scope == "function" or self._is_timing:
+            return (yield)
+        self._is_timing, began = True, time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            self._is_timing = False
+            self._shared_s += time.perf_counter() - began
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take from a test's time what it made for others, too."""
+        report = yield
+        report.duration = max(0.0, report.duration - self._shared_s)
+        self._shared_s = 0.0
+        return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Tell the controlling process of the whole selection, where this is a worker's."""

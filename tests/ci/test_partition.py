@@ -24,6 +24,7 @@ from harness.share import Share
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Generator
     from pathlib import Path
 
 COSTS = st.dictionaries(st.text(max_size=4), st.none() | st.floats(0, 100), max_size=40)
@@ -170,6 +171,44 @@ def test_a_test_that_runs_alone_costs_every_worker_its_time() -> None:
     durations = Durations(dict.fromkeys(tests, 1.0))
     assert len(kept_by(1, tests, durations, workers=1)) == 3
     assert kept_by(1, tests, durations, workers=4) == ["clock"]
+
+
+def finished(steps: Generator[Any, Any, Any], given: object = None) -> Any:
+    """Go through a wrapping hook whose inside gives this; give what it gives."""
+    next(steps)
+    with pytest.raises(StopIteration) as ended:
+        steps.send(given)
+    return ended.value.value
+
+
+def test_what_tests_share_is_no_cost_of_the_one_that_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Time for a fixture of a module, and for what it needs, is in no test's; a test's own is."""
+    now = [0.0]
+    monkeypatch.setattr("harness.share.time.perf_counter", lambda: now[0])
+    share = Share(Partition(1, 2), Durations())
+
+    def made(scope: str) -> Generator[Any, Any, Any]:
+        fixture: Any = SimpleNamespace(scope=scope)
+        return share.pytest_fixture_setup(fixture)
+
+    def told(duration_s: float) -> float:
+        report = SimpleNamespace(duration=duration_s)
+        return float(finished(share.pytest_runtest_makereport(), report).duration)
+
+    outer = made("module")
+    next(outer)
+    now[0] = 2.0
+    inner = made("session")
+    next(inner)
+    now[0] = 3.0
+    with pytest.raises(StopIteration):
+        inner.send("inner")
+    with pytest.raises(StopIteration, match="outer"):
+        outer.send("outer")
+    assert finished(made("function"), "own") == "own"
+    assert (told(3.5), told(3.5)) == (0.5, 3.5)
 
 
 def test_a_digest_tells_lists_apart() -> None:
