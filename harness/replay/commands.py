@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from harness.target.wire import Call
 
 _SHORTEST_ID = 6
+_SECRET = "[secret]"  # noqa: S105 - what stands in a history for one
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[\d+\])*")
 _N = "\ue000"  # stands for a number that counts up, until it is written as a variable
+_ANOTHERS = "\ue001"  # stands for a secret that no answer gives: an operator's, for instance
 _ALIKE_MIN = 3
 _NOT_OURS = frozenset({"content-length", "host", "user-agent", "accept-encoding", "connection"})
 
@@ -69,7 +71,7 @@ class Commands:
     ) -> None:
         self._profile = profile
         self._redactor = redactor
-        self._known: dict[str, str] = {token: "RUN", _N: "n"}
+        self._known: dict[str, str] = {token: "RUN", _N: "n", _ANOTHERS: "SECRET"}
         self._sent = list(_counted(list(self._requests(records))))
 
     def __len__(self) -> int:
@@ -87,6 +89,8 @@ class Commands:
         lines = [f"BASE_URL={base} RUN=$(date +%s)"]
         for number, sent in enumerate(self._sent, start=1):
             lines += ["", f"# {number}. {sent.operation}: {sent.outcome}", *self._curl(sent)]
+        if any("${SECRET}" in line for line in lines):
+            lines.insert(1, "# SECRET is yours to export: the operator's key, or whoever else asks")
         return "\n".join(lines) + "\n"
 
     def python(self) -> str:
@@ -114,7 +118,20 @@ class Commands:
                 continue
             later = [other.call for _, other in made[number + 1 :] if other]
             captures = tuple(self._captures(record, exchange, later))
-            yield _Sent(record.operation, str(record.outcome), exchange.call, captures)
+            call = self._set_apart(record, exchange.call)
+            yield _Sent(record.operation, str(record.outcome), call, captures)
+
+    def _set_apart(self, record: Record, call: Call) -> Call:
+        """Keep whatever identifies another than the customer from being taken for his.
+
+        A history that was read from its file says of every secret only that it was one.
+        """
+        mapping = self._profile.operations.get(record.operation)
+        asked: Any = record.role
+        if self._profile.auth_role(mapping.role if mapping else None, asked) == "customer":
+            return call
+        headers = tuple((name, text.replace(_SECRET, _ANOTHERS)) for name, text in call.headers)
+        return replace(call, headers=headers)
 
     def _captures(
         self, record: Record, exchange: Exchange, later: list[Call]
@@ -140,7 +157,7 @@ class Commands:
             if index % 2:
                 parts.append(Variable(self._known[part]))
                 continue
-            for place, clean in enumerate(self._redactor.text(part).split("[secret]")):
+            for place, clean in enumerate(self._redactor.text(part).split(_SECRET)):
                 parts += ([Variable("SECRET")] if place else []) + ([clean] if clean else [])
         return parts
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,3 +167,21 @@ def test_no_secret_is_written() -> None:
         assert OPERATOR not in text
         assert "key_old" not in text
         assert "SECRET" in text
+
+
+def test_an_operators_secret_is_never_taken_for_the_customers() -> None:
+    """Of a history that hides both alike, the operator's key is asked for, and the answer's is."""
+    hidden = (("X-API-Key", "[secret]"),)
+    made = {"id": "cust_old", "api_key": "[secret]"}
+    first = record(
+        "create_customer",
+        Call("POST", "/v1/customers", (), hidden),
+        answer(201, made),
+        customer="cust_old",
+        credential="[secret]",
+    )
+    then = record("record_usage", Call("POST", "/v1/usage", (), hidden), answer())
+    lines = written("http://127.0.0.1:9", [replace(first, role="operator"), then]).curl()
+    keys = re.findall(r"X-API-Key: '\"\$\{(\w+)\}", lines)
+    assert keys == ["SECRET", "credential"]
+    assert "# SECRET is yours to export" in lines
