@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -181,7 +180,10 @@ def test_an_operators_secret_is_never_taken_for_the_customers() -> None:
         credential="[secret]",
     )
     then = record("record_usage", Call("POST", "/v1/usage", (), hidden), answer())
-    lines = written("http://127.0.0.1:9", [replace(first, role="operator"), then]).curl()
+    made_by = {"create_customer": CREATE | {"as": "operator"}, "record_usage": USE}
+    headers = {"operator": "${OPS}", "customer": "{credential}"}
+    auth = {role: {"headers": {"X-API-Key": key}} for role, key in headers.items()}
+    lines = Commands([first, then], profile(made_by, auth=auth), Redactor(), RUN_ID).curl()
     keys = re.findall(r"X-API-Key: '\"\$\{(\w+)\}", lines)
     assert keys == ["SECRET", "credential"]
     assert "# SECRET is yours to export" in lines
