@@ -36,6 +36,8 @@ class FreezingServer:
 
     def take(self, record: dict[str, Any]) -> None:
         for name, read, answered in record["requests"]:
+            if not name.isdigit():  # a worker looks for signs of production, too
+                continue
             if int(name) in self.requests:
                 self.repeated.append(int(name))
             self.requests[int(name)] = (read, answered)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import SettingsError, TargetError
-from harness.target.wire import Call
+from harness.target.wire import Call, Reply
 from suites.load.measuring.result import Result
 from suites.load.parent.loading import Silent
 from suites.load.parent.running import standing
@@ -158,6 +158,39 @@ def test_a_limit_elsewhere_is_found(counters: dict[str, int], words: str) -> Non
     ground: Any = SimpleNamespace(aside=lambda _: session)
     found = limit.review(ground, Result("rate-limit", counters=counters))
     assert any(words in each["what"] for each in found), found
+
+
+class _Limited:
+    """A client of a service that allows 8, and tells of so many more left than there are."""
+
+    def __init__(self, wrong: int) -> None:
+        self.data = {"limit": 8, "customers": [{"id": "c", "provider_customer": None}]}
+        self.failed: list[str] = []
+        self.last_reply: Reply | None = None
+        self._heard, self._wrong = 0, wrong
+
+    def customer(self, *_: object) -> None: ...
+
+    def count(self, _: str) -> None: ...
+
+    def fail(self, reason: str) -> None:
+        self.failed.append(reason)
+
+    def perform(self, *_: object, **__: object) -> None:
+        self._heard += 1
+        left = max(0, 8 - self._heard) + self._wrong
+        headers = (("X-RateLimit-Limit", "8"), ("X-RateLimit-Remaining", str(left)))
+        self.last_reply = Reply(200, headers)
+
+
+@pytest.mark.parametrize(("wrong", "failed"), [(0, 0), (1, 6)])
+def test_arrivals_that_were_dropped_are_no_wrong_headers(wrong: int, failed: int) -> None:
+    """What remains is held against the requests that the service can have counted."""
+    client: Any = _Limited(wrong)
+    scenario = RateLimit()
+    for k in (0, 1, 2, 5, 6, 7):
+        scenario.arrive(k, client)
+    assert len(client.failed) == failed
 
 
 # on a service

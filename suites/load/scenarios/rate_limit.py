@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import TargetError
@@ -42,6 +41,7 @@ class RateLimit(Base):
     def __init__(self) -> None:
         super().__init__()
         self.limit = 0
+        self._answered = 0
         self._customer: Any = None
 
     def meet(self, ground: Ground) -> None:
@@ -86,14 +86,17 @@ class RateLimit(Base):
         reply = client.last_reply
         if not isinstance(reply, Reply):
             return
+        # What was dropped, or had no answer, may be counted there or not.
+        numbers = range(min(self._answered, k), k + 1)
+        self._answered += 1
         refused = reply.status == _TOO_MANY
         client.count("limit_refused" if refused else "limit_passed")
         limit = client.data["limit"]
         if refused and k < limit:
             client.count("limit_refused_early")
-        if not refused and k >= limit:
+        if not refused and numbers[0] >= limit:
             client.count("limit_passed_late")
-        if told := _wrongly_told(reply, limit, k, refused=refused):
+        if told := _wrongly_told(reply, limit, numbers, refused=refused):
             client.count("limit_headers_wrong")
             client.fail(f"headers: {told}")
 
@@ -124,8 +127,8 @@ class RateLimit(Base):
         return found
 
 
-def _wrongly_told(reply: Reply, limit: int, k: int, *, refused: bool) -> str | None:
-    """Say what of the customary fields does not fit the request's number, where they are there.
+def _wrongly_told(reply: Reply, limit: int, numbers: range, *, refused: bool) -> str | None:
+    """Say what of the customary fields fits none of the numbers that the request may have.
 
     `X-RateLimit-Limit`, `-Remaining`, and `Retry-After` on a refusal (RFC 9110, 10.2.3).
     """
@@ -134,8 +137,9 @@ def _wrongly_told(reply: Reply, limit: int, k: int, *, refused: bool) -> str | N
     told, left = (_number(reply, name) for name in ("Limit", "Remaining"))
     if told is not None and told != limit:
         return f"the limit is told as {told}"
-    due = max(0, limit - k - 1)
-    if left is not None and not math.isclose(left, due):
+    least, most = (max(0, limit - number - 1) for number in (numbers[-1], numbers[0]))
+    if left is not None and not least <= left <= most:
+        due = f"{most}" if least == most else f"{least} to {most}"
         return f"{left} are told to remain, where {due} do"
     return None
 
