@@ -258,6 +258,43 @@ def test_a_key_that_is_a_mere_header_parameter_is_found() -> None:
     assert data["target"]["environment"] == "test"
 
 
+def _foreign() -> dict[str, Any]:
+    """Describe an API that calls customers riders, and identifies them by headers of its own."""
+    keys = [
+        {"in": "header", "name": name, "schema": {"type": "string"}}
+        for name in ("X-Harbour-Key", "X-Rider-Secret")
+    ]
+    made = schema(id="string", secret="string")
+    rider = {"parameters": keys[::-1]}
+    return document(
+        {
+            "/riders": {
+                "post": operation(schema("mail", mail="string"), made, parameters=keys[:1])
+            },
+            "/riders/{no}/cards": {
+                "post": operation(schema("token", token="string"), schema(id="string")) | rider
+            },
+            "/riders/{no}/receipts": {"get": operation(None, schema(rows="string")) | rider},
+            "/riders/{no}/trips": {
+                "post": operation(schema("dock", "legs", dock="string", legs="integer")) | rider
+            },
+        }
+    )
+
+
+def test_a_word_of_its_own_for_customers_is_found_by_what_stands_under_it() -> None:
+    """Who owns most is the customer; what fits nothing is shown, with what it takes and gives."""
+    draft, data = drafted(_foreign())
+    found = {name: mapped["request"] for name, mapped in data["operations"].items()}
+    assert found["create_customer"] == "POST /riders"
+    assert found["add_payment_method"] == "POST /riders/{customer}/cards"
+    assert "# POST /riders/{no}/trips   takes dock, legs" in draft.text
+    assert {role: list(auth["headers"]) for role, auth in data["auth"].items()} == {
+        "operator": ["X-Harbour-Key"],
+        "customer": ["X-Rider-Secret"],
+    }
+
+
 def test_figures_of_a_draft_are_those_of_its_text() -> None:
     """The number of questions and the blanks are what a reader of the text can count."""
     draft: Draft = drafted(CAMEL)[0]

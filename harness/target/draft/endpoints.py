@@ -5,8 +5,10 @@ Everything here takes any JSON: whatever is not as OpenAPI has it is left out.
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ _DEPTH_MAX = 5
 _FIELDS_MAX = 200
 _LOOKS_MAX = 2000  # at schemas, of one body: branches of branches multiply
 _ENDPOINTS_MAX = 3000
+_OWNS_MIN = 3  # requests about what is a customer's own
 _BRANCHES = ("allOf", "oneOf", "anyOf")
 _SUCCESS = re.compile(r"2\d\d|2XX|default")
 
@@ -67,6 +70,7 @@ class Endpoint:
     errors: tuple[Field, ...] = ()
     schemes: tuple[str, ...] = ()
     is_open: bool = False
+    customers: str = ""  # what its document calls customers, where the vocabulary has no such word
 
     @property
     def request(self) -> str:
@@ -82,7 +86,11 @@ class Endpoint:
     def steps(self) -> tuple[str, ...]:
         """What the fixed parts of its path mean, in their order."""
         fixed = [part for part in self.segments if "{" not in part]
-        return tuple(meaning for part in fixed for meaning in meanings(part))
+        return tuple(
+            meaning
+            for part in fixed
+            for meaning in (["customer"] if part == self.customers else meanings(part))
+        )
 
     @cached_property
     def said(self) -> frozenset[str]:
@@ -132,7 +140,26 @@ def endpoints(document: Document) -> list[Endpoint]:
                 continue
             if len(found) < _ENDPOINTS_MAX:
                 found.append(_endpoint(document, method.upper(), str(path), item, operation))
-    return found
+    own = _customers(found)
+    return [replace(each, customers=own) for each in found] if own else found
+
+
+def _customers(among: list[Endpoint]) -> str:
+    """Give what a document calls customers by its own word: that under whose ids most else stands.
+
+    There is none where a path speaks of customers in a word that is known.
+    """
+    if any("customer" in each.steps for each in among):
+        return ""
+    owners: Counter[str] = Counter()
+    for each in among:
+        for word, then in itertools.pairwise(each.segments[:-1]):
+            if "{" not in word and then.startswith("{") and not meanings(word):
+                owners[word] += 1
+                break
+    made = {each.segments[-1] for each in among if each.method == "POST" and each.segments}
+    likely = [word for word, count in owners.most_common() if count >= _OWNS_MIN and word in made]
+    return likely[0] if likely else ""
 
 
 def _endpoint(

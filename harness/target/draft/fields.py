@@ -128,7 +128,8 @@ def _parameters(operation: str, endpoint: Endpoint) -> dict[str, str | None]:
     for segment in endpoint.segments:
         names = re.findall(r"\{([^}]*)\}", segment)
         for name in names:
-            found[name] = _parameter(name, before, inputs)
+            is_own = bool(before) and before == endpoint.customers and "customer" in inputs
+            found[name] = "customer" if is_own else _parameter(name, before, inputs)
         before = before if names else segment
     taken_by = {value: name for name, value in found.items()}  # the last of several counts
     return {name: v if v is None or taken_by[v] == name else None for name, v in found.items()}

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from harness.target.draft.endpoints import Endpoint
     from harness.target.draft.matching import Match
 
+_SHOWN_MAX = 40  # requests
+_FIELDS_MAX = 12  # of one
 _PARTS = {"trial": "trial free basic hobby", "payg": "payg metered usage standard pay_as_you_go"}
 
 
@@ -79,6 +81,7 @@ def draft_profile(document: Document, source: str) -> Draft:
         *_start(ready_of(among)),
         *_auth(who),
         *(line for name, made in sketches.items() for line in _operation(name, made)),
+        *_unused([each for each in among if each is not hook], matches),
         *_facts(catalog, told, plans_of(matches)),
         *_webhooks(hook, target_name(document)),
         *_provider(target_name(document), has_clock="advance_time" in matches),
@@ -244,6 +247,25 @@ def _missing(missing: tuple[str, ...], *, has_hook: bool) -> Iterator[str]:
         if name != "receive_webhook" or has_hook:
             yield "#"
             yield from _skeleton(OPERATIONS[name])
+
+
+def _unused(among: list[Endpoint], matches: Mapping[str, Match]) -> Iterator[str]:
+    """Show what the document has beside: who knows the API finds the missing operations there."""
+    used = {match.endpoint.request for match in matches.values()}
+    unused = [each for each in among if each.request not in used]
+    if not unused:
+        return
+    yield ""
+    yield "# Requests of the document that stand for no operation above. What they do is yours to"
+    yield "# say: one of them may be what was not found (see the end)."
+    for each in unused[:_SHOWN_MAX]:
+        asked = ", ".join(".".join(field.path) for field in (*each.body, *each.query)[:_FIELDS_MAX])
+        told = ", ".join(".".join(field.path) for field in each.reply[:_FIELDS_MAX])
+        yield f"# {each.request}" + (f"   takes {asked}" if asked else "")
+        if told:
+            yield f"#     gives {told}"
+    if len(unused) > _SHOWN_MAX:
+        yield f"# and {len(unused) - _SHOWN_MAX} more"
 
 
 def _skeleton(operation: Operation) -> Iterator[str]:

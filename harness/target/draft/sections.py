@@ -24,7 +24,10 @@ _AMOUNTS = all_of("amount price charged cost total fee")
 Question = tuple[str, str]
 _LOCAL = ("localhost", "127.", "[::1]", "0.0.0.0")  # noqa: S104 - where a document may point
 _NO_NAME = all_of("api service billing the rest openapi http server public reference doc")
-_KEY_HEADER = re.compile(r"authorization|api[-_]?key|(access|auth)[-_]?token", re.IGNORECASE)
+_KEY_HEADER = re.compile(
+    r"authorization|api[-_]?key|(access|auth)[-_]?token|(?<!idempotency)[-_](key|secret|token)$",
+    re.IGNORECASE,
+)
 _CODES = ("code", "error code", "reason", "error", "type", "slug", "error type")
 _OWN_HEADERS = re.compile(r"idempoten|signature|^accept|^content-|^user-agent", re.IGNORECASE)
 
@@ -183,16 +186,22 @@ class Identities:
         """Give the role of an operation; None for the customer."""
         endpoint = match.endpoint
         named = [self.schemes[name] for name in endpoint.schemes if name in self.schemes]
-        if not endpoint.schemes and self._by_header(endpoint):
-            named = list(self.schemes.values())[:1]
+        if not endpoint.schemes:
+            named = self._by_header(match)
         if not named or (endpoint.is_open and endpoint.schemes):
             return "anonymous"
         role = self._role(match, named[0])
         self._add(role, named[0])
         return role if role != "customer" else None
 
-    def _by_header(self, endpoint: Endpoint) -> bool:
-        return any(_KEY_HEADER.search(each.name) for each in endpoint.headers)
+    def _by_header(self, match: Match) -> list[Scheme]:
+        """Give the headers that identify; of several, a customer's is not that which makes him."""
+        headers = [h.name for h in match.endpoint.headers if _KEY_HEADER.search(h.name)]
+        named = [self.schemes[name] for name in headers if name in self.schemes]
+        taken = self.auth.get("operator", {}).get("headers", {})
+        if match.operation != "create_customer" and self.has_credential:
+            named.sort(key=lambda scheme: any(name in taken for name in scheme.headers))
+        return named or list(self.schemes.values())[: len(headers)][:1]
 
     def _role(self, match: Match, scheme: Scheme) -> str:
         if scheme.role != "customer":

@@ -120,7 +120,7 @@ INPUTS = {
     "consent": "consent|term accepted|accept term|mandate|agreed|agree",
     "plan": "plan|plan code|tariff|tier|price|product|package",
     "quantity": "quantity|seat|unit|count|qty|amount|value|number",
-    "usage_id": "usage id|event id|reference|external id|client id|transaction id|record id"
+    "usage_id": "usage id|event id|reference|ref|external id|client id|transaction id|record id"
     "|dedupe|identifier|id",
     "at": "at|timestamp|occurred|time|happened",
     "amount_minor": "amount|value",
@@ -163,9 +163,9 @@ OUTPUTS = {
     "next_price_minor": "next price|next|unit price|price",
     "used_this_month": "used this month|used|usage|consumed",
     "warning": "warning|notice|alert",
-    "balance_after": "balance after|new balance|running balance|balance",
+    "balance_after": "balance after|new balance|running balance|balance|left",
     "list_ledger.source": "source|kind|type|origin|category",
-    "cause": "cause|reason|for|about|reference|cause id|description",
+    "cause": "cause|reason|for|about|reference|ref|cause id|description",
     "at": "created at|at|created|timestamp|date|time|occurred at",
     "payment": f"payment id|{_OWN_ID}|payment",
     "list_invoices.payment": "payment id|payment|charge",

@@ -16,9 +16,9 @@ _MEANINGS = {
     "usage": "usage event metering meter record consumption measurement track report consume"
     " usage_record usage_event meter_event",
     "balance": "balance wallet credit credit_balance purse",
-    "ledger": "ledger transaction entry movement statement balance_transaction ledger_entry"
+    "ledger": "ledger transaction entry movement move statement balance_transaction ledger_entry"
     " credit_entry credit_transaction",
-    "payment": "payment charge payment_intent",
+    "payment": "payment charge payment_intent receipt",
     "payment_method": "card payment_method payment_source instrument bank_card payment_card",
     "invoice": "invoice bill",
     "key": "key api_key access_key",
