@@ -33,10 +33,10 @@ def hold(
 ) -> Try:
     """Give what tries the target in some phases, and makes a finding of every breach."""
 
-    def hold(*phases: Phase) -> None:
+    def hold(*phases: Phase, part: tuple[int, int] = (0, 1)) -> None:
         from suites.contract.fuzzing import tried  # heavy to import, and optional
 
-        found = tried(document, phases, ground, billing)
+        found = tried(document, phases, ground, billing, part)
         if found.breaches:
             marks = request.node.iter_markers("requirement")
             ids = [str(name) for mark in marks for name in mark.args]
@@ -54,15 +54,17 @@ def hold(
 
 
 @pytest.mark.requirement("BH-4")
-def test_every_boundary_is_kept_to(hold: Try) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_every_boundary_is_kept_to(hold: Try, part: int) -> None:
     """At and beyond each bound of the document, every answer has a documented status and shape."""
-    hold("coverage")
+    hold("coverage", part=(part, 4))
 
 
 @pytest.mark.requirement("BH-4")
-def test_random_requests_are_answered_as_documented(hold: Try) -> None:
+@pytest.mark.parametrize("part", range(2))
+def test_random_requests_are_answered_as_documented(hold: Try, part: int) -> None:
     """Random requests, right and wrong, are taken or refused as the document says."""
-    hold("examples", "fuzzing")
+    hold("examples", "fuzzing", part=(part, 2))
 
 
 @pytest.mark.requirement("BH-4", "API2:2023")
