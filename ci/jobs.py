@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci.part import REPORT
@@ -97,7 +97,7 @@ class Runner:
         """Run everything in one piece, alone."""
         self.stopped = False
         deadline_s = self.matrix.deadline_s * self.matrix.partitions
-        return self._run("../whole-run/1-of-1", "1/1", deadline_s)
+        return replace(self._run("../whole-run/1-of-1", "1/1", deadline_s), name="whole")
 
     def _run(self, name: str, share: str, deadline_s: float | None = None) -> Job:
         folder = self.matrix.folder / name
