@@ -38,6 +38,7 @@ def _result() -> Result:
         ("generator.cpu<0.4", 0.5, False),
         ("kind:charge.latency_ms.p95<50", 90.0, False),
         ("kind:charge.errors.ratio<0.2", 0.1, True),
+        ("kind:invoice.paid.errors.ratio<0.2", None, None),
         ("kind:charge.service_ms.p95<50", None, None),
         ("kind:refund.latency_ms.p95<50", None, None),
     ],

@@ -136,7 +136,9 @@ def _one(
     kind = None
     rest = name
     if name.startswith("kind:"):
-        kind, _, rest = name.removeprefix("kind:").partition(".")
+        # a type of event is a kind, and has stops of its own
+        kind, *last = name.removeprefix("kind:").rsplit(".", 2)
+        rest = ".".join(last)
         _known(expression, "kind", kind, kinds)
     if name.startswith("counter:"):
         statistic = name.removeprefix("counter:")

@@ -131,9 +131,10 @@ class LoadProcess:
         result = self.so_far()
         if result is None:
             ended = "still runs" if status is None else describe_status(status)
+            tail = self._child.log_tail().strip()
             raise StackError(
-                f"the load process wrote no result ({ended}). The end of its log:\n"
-                f"{self._child.log_tail()}",
+                f"the load process wrote no result ({ended})"
+                + (f". The end of its log:\n{tail}" if tail else ""),
                 hint=f"Read {self._child.log}; is there space left on the disk?",
             )
         return result

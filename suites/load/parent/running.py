@@ -51,8 +51,10 @@ def check(wish: Wish) -> None:
     Raises `SettingsError`, and `TargetError` where there is no such scenario.
     """
     scenario = find_scenario(wish.scenario)
-    known = {name: getattr(scenario, name, None) for name in ("kinds", "counters")}
-    parse(wish.thresholds, **known)
+    kinds = getattr(scenario, "kinds", None)
+    if kinds is not None:
+        kinds = {*kinds, *wish.events}
+    parse(wish.thresholds, kinds=kinds, counters=getattr(scenario, "counters", None))
     wanted = getattr(scenario, "wanted", None)
     if wanted:
         wanted(wish.extra)
