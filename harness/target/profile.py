@@ -247,15 +247,11 @@ class Catalog(Section):
 
 
 class Webhooks(Section):
-    """Where the target receives Stripe's events, and which its endpoint at Stripe asks for.
-
-    `previous_secret_env` names the variable of a second secret that is good meanwhile, as the one
-    before is while secrets are rolled.
-    """
+    """Where the target receives Stripe's events, and which its endpoint at Stripe asks for."""
 
     path: Path
     secret_env: str
-    previous_secret_env: str | None = None
+    previous_secret_env: str | None = None  # of a second one that is good while it is rolled
     events: Annotated[list[str], Field(min_length=1)] = ["*"]
     accepted_status: list[Status] = []
     refused_status: list[Status] = [400, 401, 403]

@@ -182,7 +182,9 @@ def test_a_rightly_signed_webhook_is_accepted(
     """A webhook with a right signature is accepted, also beside the one of a rolled secret."""
     body = encode_event(_changed_customer(billing, customer))
     outcome = _deliver(billing, body, header_of(body, secret, int(time.time())))
-    assert outcome.kind == "ok", f"receive_webhook was {outcome}, where acceptance is due"
+    assert outcome.kind == "ok", (
+        f"an event that is rightly signed was {outcome}: what the payment provider tells is lost"
+    )
 
 
 @pytest.mark.requirement("CWE-324", "ASVS 5.0 V13.3.4")
