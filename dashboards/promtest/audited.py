@@ -31,6 +31,7 @@ _KINDS = (
     "wrong_amount",
     "wrong_currency",
     "missing_refund",
+    "missing_reinstatement",
     "wrong_balance",
     "double_charge",
 )
