@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from harness.errors import HarnessError, ProductionRefused, ReportError, SettingsError
+from harness.errors import HarnessError, ProductionRefused, ReportError, SettingsError, Unknown
+from harness.running import Running
 from suites.load.commands import app
-from suites.load.parent.loading import Silent
+from suites.load.parent.loading import Load, Silent
 from suites.load.parent.running import standing
 from suites.load.parent.wish import Wish, check_address, check_rate
 from suites.load.plan import Plan
@@ -217,3 +218,22 @@ def test_baselines_are_saved_and_compared(tmp_path: Path) -> None:
             app, ["baseline", "compare", str(file), str(path)], standalone_mode=False
         )
         assert told.return_value == status, told.output
+
+
+def test_what_could_not_be_prepared_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that does not settle before the load is a doubt with its reason, and no fault."""
+
+    def unsettled(_: Load) -> Any:
+        raise Unknown("the target did not settle within 60 s")
+
+    monkeypatch.setattr(Load, "_prepared", unsettled)
+    load = Load(wish(folder=tmp_path, url=HERE), None, Running(), Silent(), "run1", 1)
+    with place_for(load.wish.place):
+        data = load.run()
+    assert data["exit_status"] == 2
+    assert data["unknown_reasons"] == [
+        "it could not be prepared: the target did not settle within 60 s"
+    ]
+    assert (load.wish.place / "report.html").exists()
