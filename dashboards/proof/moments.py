@@ -53,7 +53,8 @@ def judge_moments(
     found: list[Shown] = []
     segment = _of_segment(bounds)
     queries = [(each, query) for each in plan.observables for query in each.queries]
-    for snapshot in (replace(snapshots[0], knows="books"), *snapshots[1:]):
+    # The first comes last, for what is told of all comes in the order of the first answers.
+    for snapshot in (*snapshots[1:], replace(snapshots[0], knows="books")):
         when, known = when_of(snapshot), Bounds(Facts(), Facts())
         if snapshot.knows != "nothing":
             known = bounds
