@@ -6,7 +6,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup run test check canary gauntlet bench nightly lock clean
+.PHONY: help setup run test check canary gauntlet prove bench nightly lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ canary: $(READY) ## Break the reference on purpose, once: the suites must notice
 gauntlet: $(READY) ## Break it in every way there is; write the matrix of who found what (minutes)
 	@$(BIN)/billing-harness gauntlet --quick --json fixtures/kill_matrix.json $(ARGS) || test $$? -eq 99
 	@$(BIN)/python -m tools.docs_tables
+
+prove: $(READY) ## Hold every panel and alert of the dashboards against the ledger
+	@$(BIN)/billing-harness dashboards prove $(ARGS)
 
 check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 	@$(BIN)/ruff check .
