@@ -241,7 +241,7 @@ def test_the_profiles_at_hand_read_cleanly(path: Path) -> None:
                 "STACK_DATABASE_URL",
             },
         ),
-        (ACME, {"STACK_OPERATOR_KEY", "STACK_WEBHOOK_SECRET"}),
+        (ACME, {"STACK_OPERATOR_KEY", "STACK_WEBHOOK_SECRET", "ACME_DATABASE_URL"}),
     ],
     ids=["reference", "acme"],
 )

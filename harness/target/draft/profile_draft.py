@@ -21,7 +21,7 @@ from harness.target.draft.sections import (
     target_of,
     webhook_of,
 )
-from harness.target.draft.toml_text import comment, key_of, table
+from harness.target.draft.toml_text import comment, in_one_line, key_of, table
 from harness.target.draft.vocabulary import CONTROLS
 from harness.target.reader import BLANK, blanks
 
@@ -261,9 +261,9 @@ def _unused(among: list[Endpoint], matches: Mapping[str, Match]) -> Iterator[str
     for each in unused[:_SHOWN_MAX]:
         asked = ", ".join(".".join(field.path) for field in (*each.body, *each.query)[:_FIELDS_MAX])
         told = ", ".join(".".join(field.path) for field in each.reply[:_FIELDS_MAX])
-        yield f"# {each.request}" + (f"   takes {asked}" if asked else "")
+        yield in_one_line(f"# {each.request}" + (f"   takes {asked}" if asked else ""))
         if told:
-            yield f"#     gives {told}"
+            yield in_one_line(f"#     gives {told}")
     if len(unused) > _SHOWN_MAX:
         yield f"# and {len(unused) - _SHOWN_MAX} more"
 

@@ -50,9 +50,13 @@ def question(text: str) -> list[str]:
 
 def comment(text: str) -> list[str]:
     """Give text as comment lines; nothing in it can end them."""
-    plain = _CONTROL.sub(" ", text).strip() or "-"
-    wrapped = textwrap.wrap(plain, _LINE_CHARS - 4, break_on_hyphens=False)
+    wrapped = textwrap.wrap(in_one_line(text) or "-", _LINE_CHARS - 4, break_on_hyphens=False)
     return [f"# {line}" for line in wrapped]
+
+
+def in_one_line(text: str) -> str:
+    """Give somebody else's text without what could end a comment, or be no text at all."""
+    return _CONTROL.sub(" ", text).strip()
 
 
 def key_of(key: str) -> str:
