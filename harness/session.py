@@ -133,7 +133,7 @@ class Session:
         outcome = self.perform(operation, **arguments)
         _expect("refused", operation, outcome)
         if code is not None and outcome.code != code:
-            raise AssertionError(f"{operation} was {outcome}, where {code!r} is due")
+            raise AssertionError(f"{operation} was {outcome}, where {code!r} must refuse it")
         return outcome
 
     def note(
@@ -256,4 +256,5 @@ def _expect(kind: Kind, operation: str, outcome: Outcome) -> None:
     if outcome.kind in {"unknown", "accepted"}:
         raise Unknown(f"{operation}: {outcome}")
     if outcome.kind != kind:
-        raise AssertionError(f"{operation} was {outcome}, where {kind!r} is due")
+        must = "succeed" if kind == "ok" else "be refused"
+        raise AssertionError(f"{operation} was {outcome}, where it must {must}")
