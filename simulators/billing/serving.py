@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from simulators.billing.settings import Settings
 
 _GRACE_S = 5
+# Longer than the minute that proxies keep theirs: who closes an idle connection first resets the
+# request that comes along it at that moment.
+_KEEP_ALIVE_S = 75
 _BACKLOG = 512
 
 
@@ -79,6 +82,7 @@ def serve(
         access_log=False,
         # Forwarded headers are believed from configured proxies alone; uvicorn trusts loopback.
         proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         server_header=False,
     )
