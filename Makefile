@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+# Containers often forbid to keep compiled modules: each process would compile all tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test check canary gauntlet prove bench nightly lock clean
 
