@@ -6,7 +6,9 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.stack.stack import Stack
+from harness.stack.stack import Stack, StackOptions
+from harness.target.reader import read_profile
+from tests.cli.command import REFERENCE
 from tests.load.making import staging_profile
 from tests.proxy import Manners, misbehaving
 
@@ -31,7 +33,10 @@ def loaded(command: Command, *arguments: str | Path, **how: Any) -> tuple[Finish
 def staging(command: Command, manners: Manners | None = None) -> Iterator[dict[str, Any]]:
     """Have a service of its own, called staging; give how a command is told of it."""
     with contextlib.ExitStack() as undo:
-        stack = undo.enter_context(Stack())
+        asked = read_profile(REFERENCE).profile.webhooks
+        # As wherever the reference is started by its profile: what it ignores is not sent to it.
+        options = StackOptions(events=tuple(asked.events) if asked else ("*",))
+        stack = undo.enter_context(Stack(options))
         variables = stack.environment()
         if manners is not None:
             proxy = undo.enter_context(misbehaving(variables["STACK_BILLING_URL"], manners))
