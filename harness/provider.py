@@ -157,30 +157,24 @@ class SimulatorProvider:
         `kind` and what it `says` besides are the simulator's (`docs/FAULTS.md`). Raises `Unknown`
         where nothing was struck: then nothing was tried.
         """
-        url = f"{self._url}/simulator/faults"
         wish = {"kind": kind, "path": _RESOURCES[on], "customer": customer, **says}
-        with _understood(self._url):
-            made = _ask("POST", url, json=wish)
-        try:
+        with self._struck(wish) as ended:
             yield
-        finally:
-            with _understood(self._url):
-                hits = [f["hits"] for f in _ask("GET", url)["faults"] if f["id"] == made["id"]]
-                _ask("DELETE", f"{url}/{made['id']}")
-        if not any(hits):
+        if not ended["hits"]:
             raise Unknown(f"the target made no call of {on} that could be struck")
 
     @contextlib.contextmanager
     def undelivered(self, customer: str) -> Iterator[None]:
         """Lose every delivery about a customer inside: the test delivers its events itself."""
-        url = f"{self._url}/simulator/faults"
-        with _understood(self._url):
-            made = _ask("POST", url, json={"kind": "drop", "customer": customer, "count": 1000})
-        try:
+        with self._struck({"kind": "drop", "customer": customer, "count": 1000}):
             yield
-        finally:
-            with _understood(self._url):
-                _ask("DELETE", f"{url}/{made['id']}")
+
+    @contextlib.contextmanager
+    def unlisted(self) -> Iterator[None]:
+        """Answer 500 to whoever lists events inside, of any customer."""
+        events = {"method": "GET", "path": "/v1/events", "effect": "none"}
+        with self._struck({"kind": "error", **events, "count": 1000}):
+            yield
 
     def refund(self, charge: Movement) -> None:
         """Give a charge back, as a person does by hand at the provider."""
@@ -220,6 +214,20 @@ class SimulatorProvider:
             entries = _ask("GET", f"{self._url}/simulator/journal")["entries"]
             real = [e for e in entries if e["type"] != "charge" or e["state"] == "succeeded"]
             return sum(int(entry["amount_minor"]) for entry in real if entry["at"] >= since)
+
+    @contextlib.contextmanager
+    def _struck(self, wish: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Have a fault in force inside; how it ended is filled in afterwards."""
+        url = f"{self._url}/simulator/faults"
+        ended: dict[str, Any] = {}
+        with _understood(self._url):
+            made = _ask("POST", url, json=wish)["id"]
+        try:
+            yield ended
+        finally:
+            with _understood(self._url):
+                ended |= next(f for f in _ask("GET", url)["faults"] if f["id"] == made)
+                _ask("DELETE", f"{url}/{made}")
 
     def _post(self, resource: str, form: Mapping[str, str]) -> Any:
         url = f"{self._url}/v1/{resource}"

@@ -255,6 +255,7 @@ class Webhooks(Section):
     events: Annotated[list[str], Field(min_length=1)] = ["*"]
     accepted_status: list[Status] = []
     refused_status: list[Status] = [400, 401, 403]
+    catches_up_hours: PositiveFloat | None = None  # it finds there what was never delivered
 
 
 class PaymentProvider(Section):

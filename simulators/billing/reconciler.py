@@ -106,9 +106,15 @@ class Reconciler:
         return sum(session.scalar(each) or 0 for each in counts)
 
     def ask_for_a_pass(self) -> None:
-        """Make a pass due now."""
+        """Make a pass due now, whoever may have died in the middle of the last."""
         with self._core.database.write(alone_with=("reconciler",)) as session:
-            self._state(session).next_run_at = 0
+            state = self._state(session)
+            state.next_run_at = state.claimed_until = 0
+
+    def owes_a_pass(self, session: Session) -> bool:
+        """Whether a pass is due or under way."""
+        state = session.get(ReconcilerState, 1)
+        return state is not None and state.next_run_at <= self._core.clock.now()
 
     def run_if_due(self) -> Report | None:
         """Make a pass if one is due and nobody is at it."""
@@ -123,12 +129,13 @@ class Reconciler:
             if max(state.next_run_at, state.claimed_until) > now:
                 return None
             state.claimed_until = now + core.settings.worker_lease_s
-        report = self.run()
-        with core.database.write(alone_with=("reconciler",)) as session:
-            state = self._state(session)
-            state.claimed_until = 0
-            state.next_run_at = core.clock.now() + core.settings.reconcile_every_s
-        return report
+        try:
+            return self.run()
+        finally:
+            with core.database.write(alone_with=("reconciler",)) as session:
+                state = self._state(session)
+                state.claimed_until = 0
+                state.next_run_at = core.clock.now() + core.settings.reconcile_every_s
 
     def run(self) -> Report:
         """Make a pass, whether one is due or not; several at once change nothing twice."""

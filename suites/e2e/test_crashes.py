@@ -120,6 +120,32 @@ def test_an_event_that_comes_before_its_customer_is_kept(
     )
 
 
+@pytest.mark.requires("add_payment_method", "list_payments", webhooks=True)
+@pytest.mark.requirement("BH-3", "BH-E2E-EVENTS")
+def test_what_is_never_delivered_is_found_at_the_provider(
+    billing: Session, clock: Timeline, ground: Ground, simulator: SimulatorProvider
+) -> None:
+    """A refund whose event never comes is booked later, though nothing could be listed at first."""
+    webhooks = billing.target.profile.webhooks
+    if webhooks is None or webhooks.catches_up_hours is None:
+        pytest.skip("the profile names no [webhooks] catches_up_hours")
+    customer = used_up(billing)
+    use(billing, customer)
+    settle(billing, ground)
+    (charge,) = _charges(simulator, customer)
+    with simulator.undelivered(str(customer.provider_customer)):
+        simulator.refund(charge)
+        simulator.settle(5.0)
+    with simulator.unlisted():
+        clock.advance(hours=webhooks.catches_up_hours)
+    clock.advance(hours=webhooks.catches_up_hours)
+    known = _refunded_minor(billing, customer)
+    assert known == [-charge.amount_minor], (
+        f"{told([charge.amount_minor], billing)} went back, of which no event came;"
+        f" {webhooks.catches_up_hours:g} hours later the books know of {told(known, billing)}"
+    )
+
+
 def _deliver(billing: Session, ground: Ground, event: Mapping[str, Any]) -> None:
     """Send an event until it is acknowledged, as the provider does."""
     body = json.dumps(event, indent=2).encode()

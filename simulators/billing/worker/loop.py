@@ -83,16 +83,18 @@ class Worker:
         return False
 
     def pending(self) -> int:
-        """Count what is still owed: effects of events, and the outcomes of charges."""
+        """Count what is still owed: effects of events, outcomes of charges, and a pass."""
         now = self._core.clock.now()
         with self._core.database.read() as session:
-            return inbox.backlog(session, now) + self.reconciler.in_doubt(session)
+            owed = inbox.backlog(session, now) + self.reconciler.in_doubt(session)
+            return owed + self.reconciler.owes_a_pass(session)
 
     def drain(self, deadline_s: float) -> int:
         """Wait until nothing is owed, or the deadline has passed; give what is still owed."""
         deadline = time.monotonic() + deadline_s
         inbox.hurry(self._core)
-        self.wake()
+        for each in self._wakes:
+            each.set()
         while (left := self.pending()) and time.monotonic() < deadline:
             time.sleep(_DRAIN_POLL_S)
         return left
