@@ -14,9 +14,11 @@ from harness.cli.console import errors, output
 from harness.errors import StackError
 from harness.guard import Aimed, refuse_production
 from harness.naming import new_seed
+from harness.running import asked_events
 from harness.stack.notice import posted
 from harness.stack.observers import Observers, observers, read_names
 from harness.stack.stack import Stack, StackOptions
+from harness.target.load import find_target
 
 _WATCH_S = 0.5
 
@@ -63,7 +65,11 @@ def up(
     chosen = new_seed() if seed is None else seed
     names = read_names(beside)
     options = StackOptions(
-        billing_port=port, stripe_port=stripe_port, seed=chosen, database=database
+        billing_port=port,
+        stripe_port=stripe_port,
+        seed=chosen,
+        database=database,
+        events=asked_events(find_target("reference").file.profile),
     )
     _refuse_production(database)
     if not as_json:

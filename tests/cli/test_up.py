@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.target.load import find_target
 from tests.stack.processes import eventually, linux_only, marked
 
 if TYPE_CHECKING:
@@ -38,8 +39,23 @@ def addresses(running: Running) -> dict[str, str]:
     return found
 
 
+def events_sent(found: dict[str, str]) -> list[str]:
+    """Ask the provider which types of event it sends to the service."""
+    asked = urllib.request.Request(  # noqa: S310 - an address of the stack's own
+        f"{found['stripe_url']}/v1/webhook_endpoints",
+        headers={"Authorization": f"Bearer {found['stripe_api_key']}"},
+    )
+    with direct.open(asked, timeout=20) as reply:
+        (endpoint,) = json.load(reply)["data"]
+    events: list[str] = endpoint["enabled_events"]
+    return events
+
+
 def test_a_program_gets_one_line_of_json(command: Command) -> None:
-    """The line holds every address, each answers, and Ctrl-C ends it with 0 and leaves nothing."""
+    """The line holds every address, each answers, and Ctrl-C ends it with 0 and leaves nothing.
+
+    The service gets the events that its profile names, and no others.
+    """
     with command.start("up", "--json") as running:
         found = addresses(running)
         assert found["webhook_secret"].startswith("whsec_")
@@ -47,6 +63,9 @@ def test_a_program_gets_one_line_of_json(command: Command) -> None:
         assert status_of(f"{found['billing_url']}/ready") == 200
         assert status_of(f"{found['stripe_url']}/v1/customers") == 401
         assert status_of(found["webhook_url"]) == 405
+        profile = find_target("reference").file.profile
+        assert profile.webhooks is not None
+        assert sorted(events_sent(found)) == sorted(profile.webhooks.events) != ["*"]
         running.interrupt()
         finished = running.finish()
     assert finished.status == 0, finished

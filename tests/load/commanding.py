@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from harness.running import asked_events
 from harness.stack.stack import Stack, StackOptions
 from harness.target.reader import read_profile
 from tests.cli.command import REFERENCE
@@ -33,9 +34,7 @@ def loaded(command: Command, *arguments: str | Path, **how: Any) -> tuple[Finish
 def staging(command: Command, manners: Manners | None = None) -> Iterator[dict[str, Any]]:
     """Have a service of its own, called staging; give how a command is told of it."""
     with contextlib.ExitStack() as undo:
-        asked = read_profile(REFERENCE).profile.webhooks
-        # As wherever the reference is started by its profile: what it ignores is not sent to it.
-        options = StackOptions(events=tuple(asked.events) if asked else ("*",))
+        options = StackOptions(events=asked_events(read_profile(REFERENCE).profile))
         stack = undo.enter_context(Stack(options))
         variables = stack.environment()
         if manners is not None:
