@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.ground import Ground
     from harness.provider import SimulatorProvider
     from harness.session import Customer, Session
+    from harness.target.protocol import Outcome
 
 pytestmark = pytest.mark.requires(
     *("create_customer", "add_payment_method", "subscribe", "get_balance"),
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.requires(
 )
 # Amounts that a binary fraction does not hold: 0.29 * 100 is 28.999999999999996.
 AWKWARD_MINOR = (29, 57, 58, 113, 1999)
+SLOW_S = 0.5
 # More often than a client tries within one request.
 LOST: dict[str, Any] = {"method": "POST", "effect": "kept", "count": 4}
 
@@ -151,6 +153,32 @@ def test_a_refund_whose_answer_is_lost_is_made_once(
     insist(billing, "refund_payment", **about)
     back = _given_back(ground, customer)
     assert back == [AWKWARD_MINOR[-1]], f"one refund gave {told(back, billing)} back"
+
+
+@pytest.mark.requirement("BH-3", "BH-E2E-KEYS")
+def test_a_refund_asked_again_before_its_answer_is_made_once(
+    billing: Session, ground: Ground, simulator: SimulatorProvider
+) -> None:
+    """Asked twice under one key while the provider takes its time, a refund is given once."""
+    if billing.target.profile.target.idempotency_header is None:
+        pytest.skip("the target takes no idempotency key")
+    customer, _, _ = subscribed(billing)
+    about: dict[str, Any] = {
+        "customer": customer,
+        "payment": _payment(billing, customer),
+        "amount_minor": AWKWARD_MINOR[-1],
+        "idempotency_key": billing.names.new("key"),
+    }
+
+    def refund() -> Outcome:
+        return billing.perform("refund_payment", **about)
+
+    slow = {"method": "POST", "effect": "last", "seconds": SLOW_S}
+    with simulator.fault("latency", "refunds", customer=str(customer.provider_customer), **slow):
+        billing.together([refund] * 2)
+    insist(billing, "refund_payment", **about)
+    back = _given_back(ground, customer)
+    assert back == [AWKWARD_MINOR[-1]], f"one refund asked twice gave {told(back, billing)} back"
 
 
 @pytest.mark.requirement("BH-2", "BH-3", "BH-E2E-DISPUTE")

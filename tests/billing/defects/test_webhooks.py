@@ -200,6 +200,23 @@ def test_unknown_event_type_answers_500(both: Both) -> None:
     assert both("unknown-event-type-answers-500", story) == ((200, 200), (500, 200))
 
 
+def test_undelivered_event_is_never_looked_for(both: Both) -> None:
+    """A refund of which no event came is in the books after a pass, or never."""
+
+    def story(shop: Shop) -> str:
+        tenant = shop.payer()
+        tenant.fix("fix-1")
+        charge = tenant.page("payments")[0]["stripe_id"]
+        shop.simulator.official().v1.refunds.create({"charge": charge})
+        shop.worker.reconciler.run()
+        shop.work()
+        state: str = tenant.page("payments")[-1]["state"]
+        return state
+
+    found = both("undelivered-event-is-never-looked-for", story)
+    assert found == ("refunded", "succeeded")
+
+
 def test_signed_nonsense_answers_500(both: Both) -> None:
     """A signed event without an object is refused, or breaks the service."""
 
