@@ -90,7 +90,10 @@ def reused_key_with_another_body(overlay: Overlay) -> None:
     "same-key-at-once-runs-twice",
     "idempotency",
     breaks=2,
-    found_by=("test_one_key_sent_many_times_at_once_takes_effect_once",),
+    found_by=(
+        "test_one_key_sent_many_times_at_once_takes_effect_once",
+        "test_a_refund_asked_again_before_its_answer_is_made_once",
+    ),
 )
 def same_key_at_once_runs_twice(overlay: Overlay) -> None:
     """Know a key only once its request has ended, so that a second one at once runs, too."""
