@@ -42,7 +42,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """How a target is to be started: `database` and `defects` are the reference's (`StackOptions`).
+    """How a target is to be started.
+
+    `database`, `defects` and `processes` are the reference's (`StackOptions`).
 
     `command` starts the target instead of its profile's own. `environment` adds to the reference's.
     `production_host` is production that may be read, and that alone: whoever says so only reads.
@@ -53,6 +55,7 @@ class StartOptions:
     command: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     production_host: str | None = None
+    processes: int = 1
 
 
 _AS_IT_IS = StartOptions()
@@ -80,11 +83,17 @@ def running(source: TargetSource, seed: int, how: StartOptions = _AS_IT_IS) -> I
             f"{profile.target.name} makes no mistakes on purpose: only the reference has defects",
             hint="Leave --defect out, or break your own target by gauntlet --target-command.",
         )
+    if how.processes > 1 and not profile.target.stack:
+        raise TargetError(
+            f"{profile.target.name} has as many processes as it has",
+            hint="Leave --target-processes out: only the reference is started in several.",
+        )
     with contextlib.ExitStack() as undo:
         if profile.target.stack:
             options = StackOptions(
                 seed=seed,
                 database=how.database,
+                workers=how.processes,
                 defects=how.defects,
                 billing_env=how.environment,
                 events=asked_events(profile),

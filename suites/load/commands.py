@@ -95,6 +95,7 @@ def _scenario(name: str) -> Callable[..., int]:
         database: of.Database = "sqlite",
         defect: of.Defect = None,
         target_command: of.TargetCommand = None,
+        target_processes: of.TargetProcesses = 1,
         results: of.Results = RESULTS,
         metrics_port: of.MetricsPort = None,
         trace: of.Trace = False,  # noqa: FBT002 - the same

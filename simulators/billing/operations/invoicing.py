@@ -50,12 +50,17 @@ def level(core: Core, stripe_subscription_id: str) -> None:
         settle(core, invoice)
 
 
+def is_settled(core: Core, invoice_id: str) -> bool:
+    """Whether the books hold what an invoice came to, which is final."""
+    with core.database.read() as session:
+        known = _row(session, invoice_id)
+        return known is not None and known.settled_at is not None
+
+
 def settle(core: Core, invoice: InvoiceFacts) -> None:
     """Bring the books level with Stripe for one invoice; one that is settled stays as it is."""
-    with core.database.read() as session:
-        known = _row(session, invoice.id)
-        if known is not None and known.settled_at is not None:
-            return
+    if is_settled(core, invoice.id):
+        return
     paid = _how_paid(core, invoice)
     now = core.clock.now()
     with core.database.write("invoice.settle") as session:

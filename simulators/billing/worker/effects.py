@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 def _invoice(core: Core, invoice_id: str) -> None:
+    if invoicing.is_settled(core, invoice_id):
+        return  # Stripe tells of each payment by two events
     invoice = core.stripe.subscriptions.invoice(invoice_id)
     if invoice.subscription is None:
         invoicing.settle(core, invoice)

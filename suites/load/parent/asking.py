@@ -98,6 +98,7 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
         database=given["database"],
         defects=tuple(given["defect"] or ()),
         target_command=given["target_command"],
+        target_processes=given["target_processes"],
         folder=given["results"],
         metrics_port=given["metrics_port"],
         trace=given["trace"],

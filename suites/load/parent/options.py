@@ -262,6 +262,16 @@ TargetCommand = Annotated[
         rich_help_panel=_LOCAL,
     ),
 ]
+TargetProcesses = Annotated[
+    int,
+    typer.Option(
+        help="So many processes of the reference serve, and do its background work.",
+        metavar="N",
+        min=1,
+        max=64,
+        rich_help_panel=_LOCAL,
+    ),
+]
 Results = Annotated[
     Path,
     typer.Option(

@@ -91,7 +91,9 @@ def standing(wish: Wish, tell: Teller) -> Iterator[Callable[[Wish], dict[str, An
             f"{wish.target} is started here, where workers of other machines cannot reach it",
             hint="Say --processes N for workers on this machine, or name a target that runs.",
         )
-    how = StartOptions(wish.database, wish.defects, wish.target_command)
+    how = StartOptions(
+        wish.database, wish.defects, wish.target_command, processes=wish.target_processes
+    )
     tell.say(f"starting {wish.target} …")
     with running(source, seed, how) as up:
 

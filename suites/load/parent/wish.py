@@ -66,6 +66,7 @@ class Wish:
     database: str = "sqlite"
     defects: tuple[str, ...] = ()
     target_command: str | None = None
+    target_processes: int = 1
     folder: Path = RESULTS
     metrics_port: int | None = None
     trace: bool = False

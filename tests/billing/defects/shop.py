@@ -19,6 +19,7 @@ from stripe import WebhookSignature
 
 from simulators.billing import defects, failpoints, logs
 from simulators.billing.http.app import create_app
+from tests.billing import capturing
 from tests.billing.conftest import Tenant
 from tests.billing.running import CONTROL_TOKEN, OPERATOR_KEY, WEBHOOK_SECRET
 
@@ -222,6 +223,7 @@ def open_shop(core: Core, simulator: Simulator, *names: str) -> Iterator[Shop]:
     """Open a service that makes these mistakes."""
     stderr = io.StringIO()
     with (
+        capturing.paused() if names else contextlib.nullcontext(),
         contextlib.redirect_stderr(stderr),
         _logging(),
         _failpoints(core),
