@@ -64,12 +64,9 @@ def up(
     """
     chosen = new_seed() if seed is None else seed
     names = read_names(beside)
+    events = asked_events(find_target("reference").file.profile)
     options = StackOptions(
-        billing_port=port,
-        stripe_port=stripe_port,
-        seed=chosen,
-        database=database,
-        events=asked_events(find_target("reference").file.profile),
+        billing_port=port, stripe_port=stripe_port, seed=chosen, database=database, events=events
     )
     _refuse_production(database)
     if not as_json:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ POSTGRES_FOLDER = "postgres"
 LOCK_FILE = "stack.lock"
 _MEMORY = "/dev/shm"  # noqa: S108  # what is made there is made by mkdtemp: private to its user
 _ROOM_BYTES = 2 << 30
+_PREFIX = "billing-stack-"
+_KEPT_S = 86_400
 
 
 def scratch_folder() -> str | None:
@@ -40,6 +43,24 @@ def scratch_folder() -> str | None:
     return _MEMORY if is_roomy and os.access(_MEMORY, os.W_OK) else None
 
 
+def _new_folder() -> str:
+    place = scratch_folder()
+    if place is not None:
+        _sweep(Path(place))
+    return tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+
+
+def _sweep(place: Path) -> None:
+    """Remove stacks that were killed, or kept for their logs, a day ago: they hold memory."""
+    oldest = time.time() - _KEPT_S
+    for folder in place.glob(f"{_PREFIX}*"):
+        # What is another user's cannot be opened, and what runs is locked.
+        with contextlib.suppress(OSError), (folder / LOCK_FILE).open("rb") as lock:
+            if folder.stat().st_mtime < oldest:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
     """Yield a folder that this stack alone uses.
@@ -50,9 +71,7 @@ def stack_folder(given: Path | None, *, keep: bool) -> Iterator[Path]:
     a ledger that remembers more than it would be false.
     """
     try:
-        folder = Path(
-            given or tempfile.mkdtemp(prefix="billing-stack-", dir=scratch_folder())
-        ).resolve()
+        folder = Path(given or _new_folder()).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK_FILE).open("wb")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from harness.stack.ports import reserve
 from suites.load.generator.conducting import Conductor
 from suites.load.generator.crew import Crew
 from suites.load.parent.launcher import Spread, _environment
+from suites.load.parent.loading import awaiting
 from suites.load.plan import Plan
 from suites.load.schedule import Stage
 from tests.cli.command import CHECKOUT
@@ -69,6 +71,15 @@ def test_nothing_but_its_command_line_tells_locust_what_to_do() -> None:
     }
     assert (told["HOME"], told["A"]) == ("h", "b")
     assert Spread(master=True).placed().bind_port > 0
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])  # noqa: S104 - nothing listens there
+def test_who_listens_everywhere_is_told_of_by_name(everywhere: str) -> None:
+    """The command for another machine names this one, for its own 0.0.0.0 is itself."""
+    spread = Spread(master=True, bind_host=everywhere, bind_port=5557)
+    assert f"--master-host {socket.gethostname()} --master-port 5557" in awaiting(spread)
+    named = Spread(master=True, bind_host="192.0.2.7", bind_port=5557)
+    assert "--master-host 192.0.2.7 " in awaiting(named)
 
 
 @pytest.mark.nightly

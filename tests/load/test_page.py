@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-import urllib.request
 from html.parser import HTMLParser
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -136,12 +136,9 @@ def test_live_metrics_are_served_while_the_load_runs() -> None:
     """A scrape sees what was sent so far under names of Prometheus; before the first, none."""
     facts: list[dict[str, Any]] = []
     with live_metrics(0, lambda: facts[-1] if facts else None) as address:
-        url = f"http://{address}"
-        with urllib.request.urlopen(url, timeout=10) as reply:
-            assert b"load_up 0" in reply.read()
+        assert "load_up 0" in httpx.get(address, timeout=10, trust_env=False).text
         facts.append(made(sent=42))
-        with urllib.request.urlopen(url, timeout=10) as reply:
-            text = reply.read().decode()
+        text = httpx.get(address, timeout=10, trust_env=False).text
     values = {
         sample.name: sample.value
         for family in text_string_to_metric_families(text)

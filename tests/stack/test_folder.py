@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.stack import folder
-from harness.stack.folder import scratch_folder, stack_folder
+from harness.stack.folder import LOCK_FILE, scratch_folder, stack_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +57,20 @@ def test_memory_that_is_small_or_missing_is_not_used(
     """A container's tiny place in memory, or none at all, leaves the system's own folder."""
     monkeypatch.setattr(folder, name, value)
     assert scratch_folder() is None
+
+
+def test_what_was_left_in_memory_a_day_ago_is_removed(memory: Path) -> None:
+    """A stack that was killed leaves its memory to the next, unless it is young, or runs."""
+    long_ago = time.time() - 2 * 86_400
+    with stack_folder(None, keep=True) as left:
+        assert left.exists()
+    with stack_folder(None, keep=True) as runs:
+        for each in (left, runs):
+            os.utime(each, (long_ago, long_ago))
+        young = memory / "billing-stack-young"
+        young.mkdir()
+        (young / LOCK_FILE).touch()
+        with stack_folder(None, keep=False):
+            assert not left.exists()
+            assert runs.exists()
+            assert young.exists()

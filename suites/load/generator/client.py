@@ -33,7 +33,7 @@ _DONE = ("ok", "accepted")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the slots of one worker share; no target where there is only an address."""
+    """What the slots of one worker, of so many, share; no target where there is only an address."""
 
     plan: Plan
     target: Target | None
@@ -42,6 +42,7 @@ class Surroundings:
     names: Names
     secrets: Mapping[str, str]
     recorder: Recorder
+    workers: int = 1
 
 
 class Client:
@@ -53,6 +54,7 @@ class Client:
         self.plan = around.plan
         self.data, self.options = around.plan.data, around.plan.options
         self.secrets, self.names = around.secrets, around.names
+        self.workers = around.workers
         self.last_reply: Reply | NoReply | None = None
         self.connection = connection
         self._around = around

@@ -72,7 +72,9 @@ class Crew:
             remember=False,
         )
         names = Names(plan.seed, plan.run_id, f"load-{index}")
-        self._around = Surroundings(plan, target, history, redactor, names, secrets, self.recorder)
+        self._around = Surroundings(
+            plan, target, history, redactor, names, secrets, self.recorder, count
+        )
         self._pool = self._make_pool()
         self._slots = self._expected = self._working = 0
         self._scenario.ready(plan)

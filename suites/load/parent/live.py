@@ -71,7 +71,7 @@ def live_metrics(port: int | None, read: Callable[[], Mapping[str, Any] | None])
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:
-        yield "/".join((f"{LOOPBACK}:{server.server_port}", "metrics"))
+        yield f"http://{LOOPBACK}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         server.server_close()

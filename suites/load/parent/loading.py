@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.errors import HarnessError, NotMapped, StackError, TargetUnreachable, Unknown
 from harness.partition import provenance
 from harness.running import died, reach
+from suites.load.ground import Unwatched, Watcher
 from suites.load.measuring.result import Result
 from suites.load.parent.launcher import launch
 from suites.load.parent.live import live_metrics
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from harness.running import Running
+    from suites.load.ground import LoadGround
     from suites.load.parent.launcher import LoadProcess, Spread
-    from suites.load.parent.running import LoadGround
     from suites.load.parent.wish import Wish
 
 _POLL_S = 0.2
@@ -40,28 +42,22 @@ _LOOK_EVERY_S = 3.0
 _SILENT_INTERVALS = 3
 _END_S = 20.0  # a load that was told to end has this long
 _DURING_S = 5.0
+_EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared with, not bound to
 _RAISED = "the scenario raised"
 _SENDS = "receive_webhook"
 EXIT_INTERRUPTED = 130
 
 
-class Teller(Protocol):
-    """Tells whoever watches."""
-
-    def say(self, line: str) -> None:
-        """Tell a line."""
-        ...
+class Teller(Watcher, Protocol):
+    """Tells whoever watches, also what the load comes to."""
 
     def follow(self, result: Result, plan: Plan) -> None:
         """Show how far the load has come; called a few times a second."""
         ...
 
 
-class Silent:
+class Silent(Unwatched):
     """Tells nobody."""
-
-    def say(self, line: str) -> None:
-        """Tell nothing."""
 
     def follow(self, result: Result, plan: Plan) -> None:
         """Show nothing."""
@@ -254,6 +250,8 @@ class Load:
         try:
             yield trouble
         finally:
+            if thread.is_alive():
+                self.tell.say("the load is over; waiting for what it was to happen beside …")
             while thread.is_alive() and not self.interrupts:
                 thread.join(_POLL_S)
             stop.set()
@@ -337,8 +335,12 @@ def first_line(plan: Plan, wish: Wish) -> str:
 
 
 def awaiting(spread: Spread) -> str:
-    """Say whom a load waits for, and the command that they are started by."""
-    where = f"--master-host {spread.bind_host} --master-port {spread.bind_port}"
+    """Say whom a load waits for, and the command that they are started by.
+
+    Who listens at every address is reached by this machine's name.
+    """
+    host = socket.gethostname() if spread.bind_host in _EVERYWHERE else spread.bind_host
+    where = f"--master-host {host} --master-port {spread.bind_port}"
     return (
         f"waiting {spread.wait_s:g} s for {_workers(spread.expect_workers)}; on each other"
         f" machine: billing-harness load worker {where}"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SettingsError
-from harness.ground import Ground
 from harness.ground import Plan as GroundPlan
 from harness.naming import new_run_id, new_seed
 from harness.running import Running, StartOptions, first_customer, running
 from harness.target.load import find_target
+from suites.load.ground import LoadGround
 from suites.load.measuring.thresholds import parse
 from suites.load.parent.launcher import require_locust
 from suites.load.parent.loading import Load, Teller
@@ -22,27 +22,6 @@ from suites.load.scenarios import find_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from harness.session import Customer, Session
-
-
-class LoadGround(Ground):
-    """The ground of a load: it remembers whom its sessions made, with their credentials."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._made: list[Session] = []
-
-    def session(self, test: str) -> Session:
-        """Give a session, and remember its customers."""
-        made = super().session(test)
-        self._made.append(made)
-        return made
-
-    @property
-    def customers(self) -> list[Customer]:
-        """Everybody that was made over this ground."""
-        return [customer for session in self._made for customer in session.customers]
 
 
 def check(wish: Wish) -> None:
@@ -113,7 +92,7 @@ def load_on(
         history = Path(plan.folder) / "history-prepare.jsonl"
         # Closed also where there is no ground to close it: a profile can be wrong.
         file = undo.enter_context(history.open("w", encoding="utf-8"))
-        ground = LoadGround(plan, worker="prepare", file=file)
+        ground = LoadGround(plan, watcher=tell, worker="prepare", file=file)
         undo.callback(ground.close)
         first_customer(ground)
         return Load(wish, ground, up or Running(), tell, run_id, like.seed).run()

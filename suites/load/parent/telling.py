@@ -35,6 +35,11 @@ class Terminal(Bar):
         self.hide()
         errors.print(Text(line, style="dim"))
 
+    def progress(self, what: str, done: int, whole: int) -> None:
+        """Show how much of something is done."""
+        said = f"{what}: {done:,} of {whole:,}"
+        self.show(done, whole, said, said)
+
     def follow(self, result: Result, plan: Plan) -> None:
         """Show how far the load has come."""
         at = max((interval["t"] for interval in result.series if interval["sent"]), default=0.0)

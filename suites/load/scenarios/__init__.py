@@ -14,8 +14,8 @@ from harness.errors import TargetError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.ground import Ground
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
     from suites.load.plan import Model, Plan
     from suites.load.schedule import Stage
@@ -67,7 +67,7 @@ class Scenario(Protocol):
         """Give what must hold, as `--threshold` takes it."""
         ...
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Make customers, keys and what else it needs; what it gives becomes `plan.data`."""
         ...
 
@@ -79,7 +79,7 @@ class Scenario(Protocol):
         """Do arrival number `k`, unique over all workers; called when its time has come."""
         ...
 
-    def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:
+    def review(self, ground: LoadGround, result: Result) -> list[dict[str, Any]]:
         """Look afterwards for what must hold; give findings (`what`, `verdict`)."""
         ...
 

@@ -12,9 +12,9 @@ from suites.load.schedule import Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.ground import Ground
     from harness.session import Customer
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
     from suites.load.plan import Plan
     from suites.load.scenarios import Options
@@ -46,7 +46,7 @@ class Base:
         self.model = "open"
         self.own: dict[str, float] = {name: default for name, (default, _) in self.extras.items()}
 
-    def meet(self, ground: Ground) -> None:
+    def meet(self, ground: LoadGround) -> None:
         """Look at the target before anything is planned."""
 
     def shape(self, options: Options) -> tuple[Stage, ...]:
@@ -66,7 +66,7 @@ class Base:
         """Give what must hold."""
         return self.objectives
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:  # noqa: ARG002 - the protocol has it
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:  # noqa: ARG002 - the protocol has it
         """Make nothing."""
         return {}
 
@@ -79,7 +79,7 @@ class Base:
         """Do one arrival."""
         raise NotImplementedError
 
-    def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the same
+    def review(self, ground: LoadGround, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the same
         """Find nothing beyond what the money says."""
         return []
 

@@ -8,8 +8,8 @@ from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, pick
 
 if TYPE_CHECKING:
-    from harness.ground import Ground
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
 
 _PROVIDER = "github"
 _TTL_MINUTES = 10
@@ -25,7 +25,7 @@ class CredentialVending(Base):
     rate: ClassVar[float] = 20.0
     objectives: ClassVar[tuple[str, ...]] = ("latency_ms.p95<200", "errors.ratio<0.01")
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Make as many customers as the limit of one key asks for."""
         least = -(-self.arrivals // crowd.requests_each(ground))
         made = crowd.many(ground, max(_CUSTOMERS_MIN, least), crowd.sign_up)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.ground import Ground
     from harness.session import Customer, Session
+    from suites.load.ground import LoadGround
 
     Made = TypeVar("Made")
 
@@ -25,20 +26,24 @@ _SHARE_OF_LIMIT = 0.6  # the rest is for what prepares and what judges
 _numbers = itertools.count(1)
 
 
-def many(ground: Ground, count: int, make: Callable[[Session], Made]) -> list[Made]:
+def many(ground: LoadGround, count: int, make: Callable[[Session], Made]) -> list[Made]:
     """Make so many of something, each in a session of its own. Raises `TargetError`."""
+    made: list[Made] = []
 
     def one(_: int) -> Made:
         return make(ground.session(f"load/prepare-{next(_numbers)}"))
 
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(one, range(count)))
+            for result in pool.map(one, range(count)):
+                made.append(result)
+                ground.watcher.progress("preparing", len(made), count)
     except (AssertionError, Unknown) as error:
         raise TargetError(
             f"what the load needs could not be made: {error}",
             hint="Try the operations one by one: billing-harness doctor --target FILE",
         ) from None
+    return made
 
 
 def sign_up(session: Session) -> Customer:
@@ -88,7 +93,7 @@ def settle(ground: Ground, deadline_s: float) -> None:
         drain(session, max(1.0, ends_at - time.monotonic()))
 
 
-def requests_each(ground: Ground) -> int:
+def requests_each(ground: LoadGround) -> int:
     """Give how many requests a load may send with one customer's key, below the target's limit."""
     limit = ground.target.profile.limits.get("api_per_hour")
     return _UNLIMITED if limit is None else max(1, int(limit * _SHARE_OF_LIMIT))

@@ -9,8 +9,8 @@ from suites.load.scenarios.base import Base
 from suites.load.scenarios.crowd import CARD
 
 if TYPE_CHECKING:
-    from harness.ground import Ground
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
 
 
 class Onboarding(Base):
@@ -29,7 +29,7 @@ class Onboarding(Base):
         "errors.ratio<0.01",
     )
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Note which of the steps the target has."""
         return {"operations": sorted(ground.target.operations)}
 

@@ -13,8 +13,8 @@ from suites.load.schedule import Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.ground import Ground
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
     from suites.load.scenarios import Options
 
@@ -44,7 +44,7 @@ class RateLimit(Base):
         self._answered = 0
         self._customer: Any = None
 
-    def meet(self, ground: Ground) -> None:
+    def meet(self, ground: LoadGround) -> None:
         """Learn the limit. Raises `TargetError` where the profile states none that can be tried."""
         limit = ground.target.profile.limits.get("api_per_hour")
         if limit is None or limit > _LIMIT_MAX:
@@ -73,7 +73,7 @@ class RateLimit(Base):
         )
         return self.stages
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Make the customer whose allowance is spent."""
         (customer,) = crowd.many(ground, 1, crowd.sign_up)
         self._customer = customer
@@ -86,13 +86,15 @@ class RateLimit(Base):
         reply = client.last_reply
         if not isinstance(reply, Reply):
             return
-        # What was dropped, or had no answer, may be counted there or not.
-        numbers = range(min(self._answered, k), k + 1)
+        # What was dropped, or had no answer, may be counted there or not; and what other workers
+        # send, before or after.
+        last = k if client.workers == 1 else max(k, client.data["limit"])
+        numbers = range(min(self._answered, k), last + 1)
         self._answered += 1
         refused = reply.status == _TOO_MANY
         client.count("limit_refused" if refused else "limit_passed")
         limit = client.data["limit"]
-        if refused and k < limit:
+        if refused and numbers[-1] < limit:
             client.count("limit_refused_early")
         if not refused and numbers[0] >= limit:
             client.count("limit_passed_late")
@@ -100,7 +102,7 @@ class RateLimit(Base):
             client.count("limit_headers_wrong")
             client.fail(f"headers: {told}")
 
-    def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:
+    def review(self, ground: LoadGround, result: Result) -> list[dict[str, Any]]:
         """Tell where the limit is not where it is said to be; ask once more, which is refused."""
         counts = result.counters
         passed = counts.get("limit_passed", 0)
@@ -108,7 +110,9 @@ class RateLimit(Base):
         if passed > self.limit:
             told = f"{passed} requests of one key passed in an hour, where {self.limit} may"
             found.append({"what": told, "verdict": "invalid"})
-        if counts.get("limit_refused_early"):
+        unheard = max(0, result.scheduled - passed - counts.get("limit_refused", 0))
+        fell_short = passed + unheard < self.limit and "limit_refused" in counts
+        if counts.get("limit_refused_early") or fell_short:
             told = f"the limit struck after {passed} requests, before the {self.limit} it is said"
             found.append({"what": told, "verdict": "invalid"})
         if counts.get("limit_headers_wrong"):

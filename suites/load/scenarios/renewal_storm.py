@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
 
-    from harness.ground import Ground
     from harness.session import Customer
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
     from suites.load.schedule import Stage
 
@@ -56,7 +56,7 @@ class RenewalStorm(Base):
         self._due: dict[str, int] = {}
         self._took_s: float | None = None
 
-    def meet(self, ground: Ground) -> None:
+    def meet(self, ground: LoadGround) -> None:
         """See that time can be moved. Raises `TargetError` where it cannot."""
         movable = ground.target.profile.clock and isinstance(ground.provider, SimulatorProvider)
         if not movable:
@@ -70,7 +70,7 @@ class RenewalStorm(Base):
         self._count = max(1, round(self.own["subscriptions"] * min(scale, 1.0)))
         return super().resized(stages, scale)
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Subscribe everybody, and let what they paid for arrive."""
         self._subscribers = crowd.many(ground, self._count, crowd.subscriber)
         crowd.settle(ground, self._deadline_s)
@@ -83,7 +83,7 @@ class RenewalStorm(Base):
         self._due = {customer.id: due for customer in self._subscribers}
         return {"customers": crowd.ids(self._subscribers)}
 
-    def during(self, ground: Ground, stop: threading.Event) -> None:
+    def during(self, ground: LoadGround, stop: threading.Event) -> None:
         """Move time past everybody's period once reading is under way, and see it settle."""
         stop.wait(min(2.0, self.stages[0].duration_s / 4))
         provider = ground.provider
@@ -91,8 +91,11 @@ class RenewalStorm(Base):
         last = self._subscribers[-1].provider_customer or ""
         moment = provider.period_end(last) + _PAID_AFTER_S
         began = time.monotonic()
+        ground.watcher.say(f"{self._count:,} periods end …")
         if not provider.advance(moment, self._deadline_s):
             raise Unknown(f"the payment provider did not settle within {self._deadline_s:g} s")
+        took_s = time.monotonic() - began
+        ground.watcher.say(f"the provider renewed them in {took_s:.0f} s; the target catches up …")
         ground.session("load/renewal-storm").ok("advance_time", to=moment)
         crowd.settle(ground, self._deadline_s)
         self._took_s = time.monotonic() - began
@@ -109,7 +112,7 @@ class RenewalStorm(Base):
         told = {"renewals": len(self._subscribers), "storm_s": self._took_s}
         return told | {"renewals_per_s": len(self._subscribers) / self._took_s}
 
-    def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol
+    def review(self, ground: LoadGround, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol
         """See that everybody was renewed once: as many units as the plan and its cap give."""
         if self._took_s is None:
             told = "the storm did not come to its end while anybody watched"

@@ -10,7 +10,7 @@ from suites.load.scenarios.usage import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.ground import Ground
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
 
 _INTERVALS_MIN = 8
@@ -29,7 +29,7 @@ class Soak(Usage):
         "drift_ms": (50.0, "milliseconds by which it may grow in any case"),
     }
 
-    def review(self, ground: Ground, result: Result) -> list[dict[str, Any]]:
+    def review(self, ground: LoadGround, result: Result) -> list[dict[str, Any]]:
         """Add a threshold of its own: the p99 of the last quarter against the first's."""
         before, after = quarters(result.series)
         if before is not None and after is not None:

@@ -10,9 +10,9 @@ from suites.load.scenarios.base import Base, draw, pick
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.ground import Ground
     from harness.target.profile import Catalog
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
 
 _HOLDERS_MIN, _PAYERS_MIN = 5, 10
 _ANY = ("ok", "accepted", "refused")
@@ -46,7 +46,7 @@ class Usage(Base):
         super().__init__()
         self.charged = True
 
-    def meet(self, ground: Ground) -> None:
+    def meet(self, ground: LoadGround) -> None:
         """See whether the target charges usage at once, and keeps units to use up."""
         mapping = ground.target.profile.operations.get("get_balance")
         keeps_units = mapping is None or "units" in mapping.reply
@@ -65,7 +65,7 @@ class Usage(Base):
             told for told in self.objectives if not without.get(told.partition(".")[0], False)
         )
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Make customers with units enough, and customers with none and a card."""
         each = crowd.requests_each(ground)
         summaries, charges = self.own["summaries"], self.own["charges"]

@@ -23,8 +23,8 @@ from suites.load.scenarios.base import Base, draw
 from suites.load.schedule import Stage
 
 if TYPE_CHECKING:
-    from harness.ground import Ground
     from suites.load.generator.client import Client
+    from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
     from suites.load.plan import Plan
     from suites.load.scenarios import Options
@@ -79,7 +79,7 @@ class Webhooks(Base):
         asked = (options.rate, options.duration_s, options.users)
         return (one,) if options.model == "closed" or any(asked) else _STAGES
 
-    def prepare(self, ground: Ground) -> dict[str, Any]:
+    def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Make customers that the events are about, and say where the receiver is."""
         hooks = ground.target.profile.webhooks
         if hooks is None:
@@ -118,7 +118,7 @@ class Webhooks(Base):
         template = self._templates[k % len(self._templates)]
         return template.kind, template.body(b"%s%010d" % (self._stem, k))
 
-    def review(self, ground: Ground | None, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol has it
+    def review(self, ground: LoadGround | None, result: Result) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol has it
         """Find events that were taken though nobody with the secret had signed them."""
         taken = result.counters.get(ACCEPTED, 0)
         if not taken:
