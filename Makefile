@@ -53,9 +53,10 @@ check: $(READY) ## Lint, format, types, import contract, secrets, dead links
 bench: $(READY) ## Side-by-side measurements (minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-nightly: $(READY) ## Everything that takes long, with coverage (an hour)
+nightly: $(READY) ## Everything that takes long, with coverage, then every load at full size (hours)
 	@$(BIN)/pytest -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly \
 	  --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/billing-harness load all --target-processes 2
 
 lock: ## Lock the versions in pyproject.toml anew (needs a network)
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
