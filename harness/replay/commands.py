@@ -30,6 +30,8 @@ _SECRET = "[secret]"  # noqa: S105 - what stands in a history for one
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[\d+\])*")
 _N = "\ue000"  # stands for a number that counts up, until it is written as a variable
 _ANOTHERS = "\ue001"  # stands for a secret that no answer gives: an operator's, for instance
+_OWN = "\ue002{}\ue003"  # stands for the secret of a customer
+_OWNS = re.compile(_OWN.format(".*?"))
 _ALIKE_MIN = 3
 _NOT_OURS = frozenset({"content-length", "host", "user-agent", "accept-encoding", "connection"})
 
@@ -112,34 +114,39 @@ class Commands:
             if record.operation == FAULT_ENDS:
                 continue
             made += [(record, exchange) for exchange in record.exchanges or (None,)]
+        calls = [self._set_apart(record, each.call) if each else None for record, each in made]
         for number, (record, exchange) in enumerate(made):
-            if exchange is None:
+            call = calls[number]
+            if exchange is None or call is None:
                 yield _Sent("the payment provider", _befell(record), None, ())
                 continue
-            later = [other.call for _, other in made[number + 1 :] if other]
+            later = [other for other in calls[number + 1 :] if other]
             captures = tuple(self._captures(record, exchange, later))
-            call = self._set_apart(record, exchange.call)
             yield _Sent(record.operation, str(record.outcome), call, captures)
 
     def _set_apart(self, record: Record, call: Call) -> Call:
-        """Keep whatever identifies another than the customer from being taken for his.
+        """Tell secrets apart by whose they are.
 
         A history that was read from its file says of every secret only that it was one.
         """
         mapping = self._profile.operations.get(record.operation)
         asked: Any = record.role
-        if self._profile.auth_role(mapping.role if mapping else None, asked) == "customer":
-            return call
-        headers = tuple((name, text.replace(_SECRET, _ANOTHERS)) for name, text in call.headers)
+        role = self._profile.auth_role(mapping.role if mapping else None, asked)
+        whose = _OWN.format(record.customer) if role == "customer" else _ANOTHERS
+        headers = tuple((name, text.replace(_SECRET, whose)) for name, text in call.headers)
         return replace(call, headers=headers)
 
     def _captures(
         self, record: Record, exchange: Exchange, later: list[Call]
     ) -> Iterator[_Capture]:
         """Find the answer's ids and credentials that later requests carry."""
-        for value, output, source in _answers(record, self._profile):
-            new = len(value) >= _SHORTEST_ID and value not in self._known
-            if new and _in_reply(value, exchange) and any(_in_call(value, call) for call in later):
+        for answered, output, source in _answers(record, self._profile):
+            value = answered
+            if answered == _SECRET:
+                value = _OWN.format(record.outcome.outputs.get("customer", record.customer))
+            new = len(answered) >= _SHORTEST_ID and value not in self._known
+            given = _in_reply(answered, exchange)
+            if new and given and any(_in_call(value, call) for call in later):
                 taken = set(self._known.values())
                 name = output
                 for count in range(2, 100):
@@ -157,7 +164,8 @@ class Commands:
             if index % 2:
                 parts.append(Variable(self._known[part]))
                 continue
-            for place, clean in enumerate(self._redactor.text(part).split(_SECRET)):
+            unanswered = _OWNS.sub(_SECRET, part)
+            for place, clean in enumerate(self._redactor.text(unanswered).split(_SECRET)):
                 parts += ([Variable("SECRET")] if place else []) + ([clean] if clean else [])
         return parts
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -187,3 +188,22 @@ def test_an_operators_secret_is_never_taken_for_the_customers() -> None:
     keys = re.findall(r"X-API-Key: '\"\$\{(\w+)\}", lines)
     assert keys == ["SECRET", "credential"]
     assert "# SECRET is yours to export" in lines
+
+
+def test_each_customer_of_a_file_has_a_secret_of_their_own() -> None:
+    """A history read from its file hides every secret alike; who used which is still told."""
+    made, used = [], []
+    for who in ("cust_one", "cust_two"):
+        reply = answer(201, {"id": who, "api_key": "[secret]"})
+        about = {"customer": who, "credential": "[secret]"}
+        made.append(record("create_customer", Call("POST", "/v1/customers"), reply, **about))
+        body = json.dumps({"customer": who, "id": f"usage-of-{who}"}).encode()
+        call = Call("POST", "/v1/usage", (), (JSON, ("X-API-Key", "[secret]")), body)
+        used.append(replace(record("record_usage", call, answer()), customer=who))
+    program = written("http://x", [*made, *used]).curl()
+    first, second = re.findall(r"X-API-Key: '\"\$\{(\w+)\}\"", program)
+    assert first != second
+    assert re.findall(r"^(\w+)=\$\(jq -r \.api_key", program, re.MULTILINE) == [first, second]
+    assert "SECRET" not in program
+    alone = written("http://x", used[:1]).curl()
+    assert re.findall(r"X-API-Key: '\"\$\{(\w+)\}\"", alone) == ["SECRET"]
