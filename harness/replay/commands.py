@@ -159,13 +159,13 @@ class Commands:
     def _parts(self, text: str) -> list[str | Variable]:
         """Take variables out of a text; what else is secret in it comes from the environment."""
         pattern = "|".join(map(re.escape, sorted(self._known, key=len, reverse=True)))
+        text = _OWNS.sub(lambda own: own[0] if own[0] in self._known else _SECRET, text)
         parts: list[str | Variable] = []
         for index, part in enumerate(re.split(f"({pattern})", text)):
             if index % 2:
                 parts.append(Variable(self._known[part]))
                 continue
-            unanswered = _OWNS.sub(_SECRET, part)
-            for place, clean in enumerate(self._redactor.text(unanswered).split(_SECRET)):
+            for place, clean in enumerate(self._redactor.text(part).split(_SECRET)):
                 parts += ([Variable("SECRET")] if place else []) + ([clean] if clean else [])
         return parts
 

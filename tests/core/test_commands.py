@@ -205,5 +205,7 @@ def test_each_customer_of_a_file_has_a_secret_of_their_own() -> None:
     assert first != second
     assert re.findall(r"^(\w+)=\$\(jq -r \.api_key", program, re.MULTILINE) == [first, second]
     assert "SECRET" not in program
-    alone = written("http://x", used[:1]).curl()
-    assert re.findall(r"X-API-Key: '\"\$\{(\w+)\}\"", alone) == ["SECRET"]
+    keyless = answer(201, {"id": "cust_one"})
+    before = record("create_customer", Call("POST", "/v1/customers"), keyless, customer="cust_one")
+    elsewhere = written("http://x", [before, used[0]]).curl()
+    assert re.findall(r"X-API-Key: '\"\$\{(\w+)\}\"", elsewhere) == ["SECRET"]
