@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 STRIPE_API_BASE = "https://api.stripe.com"
 _TIMEOUT_S = 20.0
+_WAIT_MAX_S = 300.0  # the simulator waits for no longer in one request
 _PAGE_ITEMS = 100
 _WRONG_KEY = frozenset({401, 403})
 _HINT = "Check [payment_provider] in the profile, and that what it names is running."
@@ -138,10 +140,14 @@ class SimulatorProvider:
 
     def settle(self, deadline_s: float) -> bool | None:
         """Wait until every webhook that is due was delivered."""
-        url = f"{self._url}/simulator/settle"
-        with _understood(self._url):
-            answer = _ask("POST", url, json={"deadline_s": deadline_s}, timeout_s=deadline_s + 5)
-            return bool(answer["settled"])
+        url, ends_at = f"{self._url}/simulator/settle", time.monotonic() + deadline_s
+        while True:
+            left_s = max(0.0, ends_at - time.monotonic())
+            wish = {"deadline_s": min(left_s, _WAIT_MAX_S)}
+            with _understood(self._url):
+                settled = bool(_ask("POST", url, json=wish, timeout_s=_WAIT_MAX_S + 5)["settled"])
+            if settled or left_s <= _WAIT_MAX_S:
+                return settled
 
     def period_end(self, customer: str) -> int:
         """Give when the period of a customer's newest subscription ends, in Unix seconds."""
@@ -242,7 +248,7 @@ class SimulatorProvider:
         """Move the account's time on, doing what falls due; tell whether all of it has settled."""
         url = f"{self._url}/simulator/clock"
         with _understood(self._url):
-            wish = {"to": to, "deadline_s": deadline_s}
+            wish = {"to": to, "deadline_s": min(deadline_s, _WAIT_MAX_S)}
             _ask("POST", url, json=wish, timeout_s=deadline_s + 5)
         return bool(self.settle(deadline_s))
 

@@ -159,6 +159,29 @@ def test_only_the_simulator_can_tell_that_all_is_delivered(simulator: httpx.Clie
     assert _stripe(simulator).settle(5.0) is None
 
 
+def test_a_wait_may_be_longer_than_the_simulator_waits(simulator: httpx.Client) -> None:
+    """Ten thousand renewals take longer than one request for them may."""
+    found = SimulatorProvider(str(simulator.base_url))
+    assert found.settle(5000.0) is True
+    assert found.advance(found.now() + 60, 5000.0) is True
+
+
+def test_a_long_wait_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has not settled within one request is waited for by another, until the deadline."""
+    asked: list[float] = []
+
+    def ask(*_: object, json: dict[str, float], **__: object) -> dict[str, bool]:
+        asked.append(json["deadline_s"])
+        return {"settled": len(asked) == 3}
+
+    monkeypatch.setattr(provider, "_ask", ask)
+    assert SimulatorProvider("http://simulator.test").settle(5000.0) is True
+    assert asked == [300.0, 300.0, 300.0]
+    asked[:] = []
+    assert SimulatorProvider("http://simulator.test").settle(200.0) is False
+    assert asked == [pytest.approx(200.0, abs=5)]
+
+
 def test_a_wrong_key_is_told_with_a_way_on(simulator: httpx.Client) -> None:
     """A key that Stripe turns away is an error that names the answer and the key's place."""
     with pytest.raises(ProviderError, match="401") as caught:
