@@ -16,6 +16,7 @@ from harness.running import Running
 from suites.load.commands import app
 from suites.load.parent.loading import Load, Silent
 from suites.load.parent.running import standing
+from suites.load.parent.telling import Terminal
 from suites.load.parent.wish import Wish, check_address, check_rate
 from suites.load.plan import Plan
 from suites.load.report.writing import place_for, write_results
@@ -237,3 +238,17 @@ def test_what_could_not_be_prepared_is_unknown(
         "it could not be prepared: the target did not settle within 60 s"
     ]
     assert (load.wish.place / "report.html").exists()
+
+
+def test_a_log_is_told_how_far_each_step_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody watches, a step that follows another is told of from its beginning."""
+    with Terminal() as tell:
+        for what in ("preparing", "renewing"):
+            for done in range(1, 101):
+                tell.progress(what, done, 100)
+    told = capsys.readouterr().err.split("\n")
+    assert [line for line in told if line] == [
+        f"{what}: {done} of 100"
+        for what in ("preparing", "renewing")
+        for done in range(10, 101, 10)
+    ]

@@ -93,7 +93,7 @@ def test_an_overloaded_generator_is_void(command: Command) -> None:
     """A scenario that thinks longer than there is time for proves nothing, and says so."""
     with answering() as url:
         asked = Wish(
-            scenario="tests.load.test_scenarios:Heavy",
+            scenario="tests.load.test_on_a_service:Heavy",
             target="none",
             url=url,
             rate=200.0,

@@ -36,9 +36,11 @@ class Terminal(Bar):
         errors.print(Text(line, style="dim"))
 
     def progress(self, what: str, done: int, whole: int) -> None:
-        """Show how much of something is done."""
+        """Show how much of something is done; what follows that is a new step."""
         said = f"{what}: {done:,} of {whole:,}"
         self.show(done, whole, said, said)
+        if done == whole:
+            self.hide()
 
     def follow(self, result: Result, plan: Plan) -> None:
         """Show how far the load has come."""
