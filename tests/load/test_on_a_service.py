@@ -154,8 +154,12 @@ def test_a_killed_worker_leaves_it_unknown(command: Command) -> None:
 
 
 def _workers(mark: str) -> list[int]:
-    """Give the workers of a load: Locust's own processes whose parent is one, too."""
-    own = {pid: line for pid, line in marked(mark, "-m locust").items() if "leash.py" not in line}
+    """Give the workers of a load: generators whose parent is one, too."""
+    own = {
+        pid: line
+        for pid, line in marked(mark, "-m suites.load.generator").items()
+        if "leash.py" not in line
+    }
     return [pid for pid in own if _parent(pid) in own]
 
 

@@ -23,7 +23,7 @@ from suites.load.measuring.result import Result
 from suites.load.parent.launcher import launch
 from suites.load.parent.live import live_metrics
 from suites.load.parent.money import judge_money
-from suites.load.parent.wish import SECRET_VARIABLE, check_rate, check_secret
+from suites.load.parent.wish import SECRET_VARIABLE, SENDS, check_rate, check_secret
 from suites.load.plan import Plan
 from suites.load.report.writing import document, write_results
 from suites.load.scenarios import find_scenario
@@ -44,7 +44,6 @@ _END_S = 20.0  # a load that was told to end has this long
 _DURING_S = 5.0
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared with, not bound to
 _RAISED = "the scenario raised"
-_SENDS = "receive_webhook"
 EXIT_INTERRUPTED = 130
 
 
@@ -122,7 +121,7 @@ class Load:
 
     def _webhook_secret(self) -> dict[str, str]:
         """Give what events are signed with, by its name in the load process."""
-        if _SENDS not in self.scenario.needs:
+        if SENDS not in self.scenario.needs:
             return {}
         known = self.ground.webhook_secret if self.ground else None
         hint = f"Set {SECRET_VARIABLE}, or the variable that the profile's webhooks name."

@@ -16,7 +16,7 @@ from suites.load.ground import LoadGround
 from suites.load.measuring.thresholds import parse
 from suites.load.parent.launcher import require_locust
 from suites.load.parent.loading import Load, Teller
-from suites.load.parent.wish import SECRET_VARIABLE, Wish, check_address, check_secret
+from suites.load.parent.wish import SECRET_VARIABLE, SENDS, Wish, check_address, check_secret
 from suites.load.report.writing import place_for
 from suites.load.scenarios import find_scenario
 
@@ -56,7 +56,8 @@ def standing(wish: Wish, tell: Teller) -> Iterator[Callable[[Wish], dict[str, An
     seed = new_seed() if wish.seed is None else wish.seed
     if wish.url is not None:
         check_address(wish, wish.url)
-        check_secret(wish, None, hint=f"Set {SECRET_VARIABLE} to the receiver's own.")
+        if SENDS in find_scenario(wish.scenario).needs:
+            check_secret(wish, None, hint=f"Set {SECRET_VARIABLE} to the receiver's own.")
 
         def bare(asked: Wish) -> dict[str, Any]:
             with place_for(asked.place):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 RATE_CAP = 1000.0
 RESULTS = Path("results")
 SETTLE_S = 60.0
+SENDS = "receive_webhook"  # the operation of scenarios that need a secret to sign with
 SECRET_VARIABLE = "BILLING_HARNESS_WEBHOOK_SECRET"
 
 

@@ -32,7 +32,7 @@ class Base:
 
     name: ClassVar[str]
     help: ClassVar[str]
-    needs: ClassVar[frozenset[str]]
+    needs: ClassVar[frozenset[str]] = frozenset()
     rate: ClassVar[float] = 10.0
     duration_s: ClassVar[float] = 60.0
     users: ClassVar[int] = 10
