@@ -192,9 +192,11 @@ def delete(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List invoices."""
-    found = [invoice for invoice in world.store.all("invoice") if not invoice.get("deleted")]
     if "subscription" in call.params:
-        found = [inv for inv in found if inv["_subscription"] == call.params["subscription"]]
+        found = world.store.where("invoice", "_subscription", call.params["subscription"])
+    else:
+        found = world.store.all("invoice")
+    found = [invoice for invoice in found if not invoice.get("deleted")]
     return page(call, found, equal=("collection_method", "customer", "status"))
 
 
@@ -206,7 +208,10 @@ def list_lines(world: World, call: Call) -> Obj:
 
 def list_payments(world: World, call: Call) -> Obj:
     """List what ties payments to invoices."""
-    found = world.store.all("invoice_payment")
+    if "invoice" in call.params:
+        found = world.store.where("invoice_payment", "invoice", call.params["invoice"])
+    else:
+        found = world.store.all("invoice_payment")
     for key, value in call.params.get("payment", {}).items():
         if key != "type":
             found = [entry for entry in found if entry["payment"].get(key) == value]

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlunsplit
 
 from harness.errors import SettingsError
 from harness.stack.ports import LOOPBACK
@@ -71,7 +72,7 @@ def live_metrics(port: int | None, read: Callable[[], Mapping[str, Any] | None])
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:
-        yield f"http://{LOOPBACK}:{server.server_port}/metrics"
+        yield urlunsplit(("http", f"{LOOPBACK}:{server.server_port}", "metrics", "", ""))
     finally:
         server.shutdown()
         server.server_close()
