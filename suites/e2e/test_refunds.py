@@ -48,6 +48,16 @@ def _payment(billing: Session, customer: Customer) -> str:
     return str(charge["payment"])
 
 
+def _part_of_it(billing: Session, customer: Customer) -> dict[str, Any]:
+    """Give what asks for a part of the newest charge back, under a key of its own."""
+    return {
+        "customer": customer,
+        "payment": _payment(billing, customer),
+        "amount_minor": AWKWARD_MINOR[-1],
+        "idempotency_key": billing.names.new("key"),
+    }
+
+
 def _given_back(ground: Ground, customer: Customer) -> list[int]:
     """Give what the provider gave back, in minor units, oldest first."""
     assert ground.provider is not None
@@ -142,12 +152,7 @@ def test_a_refund_whose_answer_is_lost_is_made_once(
 ) -> None:
     """Given back, and the provider's answer never came: asked again, it is not given twice."""
     customer, _, _ = subscribed(billing)
-    about: dict[str, Any] = {
-        "customer": customer,
-        "payment": _payment(billing, customer),
-        "amount_minor": AWKWARD_MINOR[-1],
-        "idempotency_key": billing.names.new("key"),
-    }
+    about = _part_of_it(billing, customer)
     with simulator.fault("reset", "refunds", customer=str(customer.provider_customer), **LOST):
         billing.perform("refund_payment", **about)
     insist(billing, "refund_payment", **about)
@@ -163,12 +168,7 @@ def test_a_refund_asked_again_before_its_answer_is_made_once(
     if billing.target.profile.target.idempotency_header is None:
         pytest.skip("the target takes no idempotency key")
     customer, _, _ = subscribed(billing)
-    about: dict[str, Any] = {
-        "customer": customer,
-        "payment": _payment(billing, customer),
-        "amount_minor": AWKWARD_MINOR[-1],
-        "idempotency_key": billing.names.new("key"),
-    }
+    about = _part_of_it(billing, customer)
 
     def refund() -> Outcome:
         return billing.perform("refund_payment", **about)
