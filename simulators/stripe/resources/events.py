@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from simulators.stripe.endpoint_secrets import to_resend
 from simulators.stripe.errors import InvalidRequest
-from simulators.stripe.lists import page
+from simulators.stripe.lists import Filter, page
 from simulators.stripe.resources.common import retriever
 from simulators.stripe.routes import Call, Route
 from simulators.stripe.schema import (
@@ -46,19 +46,19 @@ def list_events(world: World, call: Call) -> Obj:
             raise InvalidRequest("You may not specify both type and types.", param="types")
         wanted = [call.params["type"]]
     oldest = world.account_now - _KEPT_S
-    found = [event for event in world.store.all("event") if event["_recorded_at"] > oldest]
+    filters: list[Filter] = [lambda event: event["_recorded_at"] > oldest]
     if wanted:
-        found = [event for event in found if _wanted(wanted, event["type"])]
+        filters.append(_of_types(wanted))
     if "delivery_success" in call.params:
         succeeded = call.params["delivery_success"]
-        found = [event for event in found if (event["pending_webhooks"] == 0) == succeeded]
-    return page(call, found)
+        filters.append(lambda event: (event["pending_webhooks"] == 0) == succeeded)
+    return page(call, world.store.all("event"), where=filters)
 
 
-def _wanted(wanted: list[str], event_type: str) -> bool:
-    """Tell whether a type is named, or falls under a prefix such as ``invoice.*``."""
-    prefixes = tuple(name[:-1] for name in wanted if name.endswith(".*"))
-    return is_subscribed(wanted, event_type) or event_type.startswith(prefixes or "\n")
+def _of_types(wanted: list[str]) -> Filter:
+    """Keep events whose type is named, or falls under a prefix such as ``invoice.*``."""
+    prefixes = tuple(name[:-1] for name in wanted if name.endswith(".*")) or "\n"
+    return lambda event: is_subscribed(wanted, event["type"]) or event["type"].startswith(prefixes)
 
 
 def retry_event(world: World, call: Call) -> Obj:
