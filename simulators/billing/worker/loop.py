@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("billing.worker")
 
 _DRAIN_POLL_S = 0.02
+# Counting a backlog of thousands over and over would take its share from working it off.
+_POLL_PER_OWED_S = 0.0005
+_DRAIN_POLL_MAX_S = 1.0
 _MISSING = "resource_missing"
 _RESULTS = {"done": "processed", "pending": "failed"}
 
@@ -96,7 +99,7 @@ class Worker:
         for each in self._wakes:
             each.set()
         while (left := self.pending()) and time.monotonic() < deadline:
-            time.sleep(_DRAIN_POLL_S)
+            time.sleep(min(max(_DRAIN_POLL_S, left * _POLL_PER_OWED_S), _DRAIN_POLL_MAX_S))
         return left
 
     def _run(self, step: Callable[[], bool], wake: threading.Event) -> None:
