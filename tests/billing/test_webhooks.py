@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
+from sqlalchemy.event import listen
 from stripe import WebhookSignature
 
 from simulators.billing.http.webhooks import verify
@@ -284,3 +285,51 @@ def test_an_event_nobody_ever_knew_expires(bench: Bench) -> None:
     inbox.try_again(bench.core, claimed, "waiting", "unknown_customer")
     with bench.core.database.read() as session:
         assert session.get_one(WebhookEvent, "evt_1").state == "expired"
+
+
+def put(bench: Bench, event_id: str, **values: Any) -> None:
+    """Put an event into the inbox, then change its row."""
+    inbox.store(bench.core, event_id, "invoice.paid", event(event_id).decode(), is_handled=True)
+    with bench.core.database.write() as session:
+        row = session.get_one(WebhookEvent, event_id)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
+def test_what_waits_for_its_customer_comes_second(bench: Bench) -> None:
+    """An event that can have its effect is not kept behind those whose customer nobody knows."""
+    now = bench.core.clock.now()
+    put(bench, "evt_waiting", state="waiting", next_try_at=now - 60)
+    put(bench, "evt_later", next_try_at=now - 10)
+    put(bench, "evt_first", next_try_at=now - 20)
+    taken = [inbox.claim(bench.core) for _ in range(4)]
+    assert [each and each.id for each in taken] == ["evt_first", "evt_later", "evt_waiting", None]
+
+
+def test_a_claim_never_sorts_the_backlog(bench: Bench) -> None:
+    """The next event is found by the index: with thousands behind it, a sort is all there is."""
+    plans = []
+
+    def explain(_c: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT") and "webhook_events" in statement:
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(str(row[3]) for row in plan)
+
+    if not bench.core.database.is_sqlite:
+        pytest.skip("PostgreSQL plans by what its tables hold")
+    put(bench, "evt_1")
+    listen(bench.core.database.engine, "before_cursor_execute", explain)
+    listen(bench.core.database.writers, "before_cursor_execute", explain)
+    assert inbox.claim(bench.core) is not None
+    assert any("ix_webhook_events_state_next_try_at" in each for each in plans), plans
+    assert not any("FOR ORDER BY" in each for each in plans), plans
+
+
+def test_a_drain_hurries_only_what_failed(bench: Bench) -> None:
+    """Events keep their turn in a drain; those that were put off lose their wait."""
+    now = bench.core.clock.now()
+    put(bench, "evt_due", next_try_at=now - 30)
+    put(bench, "evt_failed", received_at=now - 900, next_try_at=now + 900, tries=3)
+    inbox.hurry(bench.core)
+    taken = [inbox.claim(bench.core) for _ in range(2)]
+    assert [each and each.id for each in taken] == ["evt_due", "evt_failed"]

@@ -22,7 +22,7 @@ from suites.load.plan import Plan
 from suites.load.report.writing import place_for, write_results
 from suites.load.scenarios import SCENARIOS
 from suites.load.schedule import Stage
-from tests.cli.command import CHECKOUT
+from tests.cli.command import ACME, CHECKOUT
 from tests.load.making import breach, made
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def test_the_parent_never_loads_locust() -> None:
         (("usage", "--duration", "-1"), "--duration cannot be -1"),
         (("usage", "--scale", "nan"), "--scale cannot be nan"),
         (("usage", "--target", "nobody"), "no target 'nobody'"),
+        (("usage", "--target", str(ACME), "--target-processes", "2"), "as many processes as it"),
+        (("webhooks", "--url", HERE, "--target-processes", "2"), "nothing is started"),
+        (("webhooks", "--url", HERE, "--defect", "canary"), "nothing is started"),
         (("usage", "--bind", "5557", "--master"), "no HOST:PORT"),
         (("webhooks", "--url", "not an address"), "no address"),
         (("webhooks", "--url", "https://198.51.100.7/hook"), "is not this machine"),

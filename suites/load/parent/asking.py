@@ -67,6 +67,11 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
             f"{name} needs a profile: an address alone takes webhooks only",
             hint="Leave --url out, and say --target FILE.toml.",
         )
+    if given["url"] and _starts_something(given):
+        raise SettingsError(
+            "--url names what runs already: nothing is started",
+            hint="Leave out --database, --defect, --target-command and --target-processes.",
+        )
     if given["event"] and name not in {"webhooks", _ALL}:
         raise SettingsError(
             f"{name} sends no events", hint="Leave --event out, or say `load webhooks`."
@@ -104,6 +109,11 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
         trace=given["trace"],
         **{option: given[option] for option in same},
     )
+
+
+def _starts_something(given: Mapping[str, Any]) -> bool:
+    alone = given["database"] == "sqlite" and given["target_processes"] == 1
+    return bool(given["defect"] or given["target_command"]) or not alone
 
 
 def _own(pairs: Sequence[str]) -> dict[str, float]:
