@@ -15,8 +15,10 @@ _SHORTEST = 6
 _NEVER = "(?!)"
 _PUT = "[secret]"
 _BEGIN = 4
-_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
-_RAW_KEY = re.compile(rb"[A-Za-z0-9_-]{24,}")
+_HEAD = 8
+_RUN = "[A-Za-z0-9._~+/=%-]{24,}"
+_KEY = re.compile(_RUN)
+_RAW_KEY = re.compile(_RUN.encode())
 
 
 class Redactor:
@@ -26,16 +28,17 @@ class Redactor:
     write them too. Those shorter than six characters are
     not replaced: they would mangle unrelated text, and are no secrets.
 
-    Keys as services make them, long and of letters that every spelling leaves alone, are looked up
-    in a set instead of searched for one by one: a load knows ten thousand of them. Only where a
-    key may begin, by the letters that those known begin with, is one looked for: a body of
-    megabytes may be one run of such letters.
+    Keys as services make them (long, of letters as in base64, tokens of RFC 7519 and what a path
+    makes of them) are looked up in a set instead of searched for one by one: a load knows ten
+    thousand of them. Only where a key may begin, by the letters that those known begin with, is
+    one looked for: a body of megabytes may be one run of such letters.
     """
 
     def __init__(self, secrets: frozenset[str] = frozenset()) -> None:
         self._lock = threading.Lock()
         self._keys: set[str] = set()
         self._lengths: tuple[int, ...] = ()  # those of keys, the longest first
+        self._heads: set[str] = set()
         self._begins: tuple[set[str], ...] = tuple(set() for _ in range(_BEGIN))
         self._begin = re.compile(_NEVER)  # what may begin a key
         self._secrets: set[str] = set()
@@ -50,10 +53,11 @@ class Redactor:
         if not secret or len(secret) < _SHORTEST or known:
             return
         with self._lock:
-            if _KEY.fullmatch(secret) and not any(_overlap(secret, odd) for odd in self._secrets):
-                self._learn_begin(secret)
-                self._lengths = tuple(sorted({*self._lengths, len(secret)}, reverse=True))
-                self._keys.add(secret)
+            written = set(_spellings(secret))
+            is_key = all(map(_KEY.fullmatch, written))
+            if is_key and not any(_overlap(secret, odd) for odd in self._secrets):
+                for key in written:
+                    self._learn(key)
                 return
             # Of two that hold each other, only a search for the longest leaves no tail.
             self._secrets |= {secret, *(key for key in self._keys if _overlap(key, secret))}
@@ -84,6 +88,13 @@ class Redactor:
             return [self.data(entry) for entry in value]
         return value
 
+    def _learn(self, key: str) -> None:
+        if len(key) not in self._lengths:
+            self._lengths = tuple(sorted({*self._lengths, len(key)}, reverse=True))
+        self._learn_begin(key)
+        self._heads.add(key[:_HEAD])
+        self._keys.add(key)
+
     def _learn_begin(self, key: str) -> None:
         if all(letter in known for letter, known in zip(key, self._begins, strict=False)):
             return
@@ -98,13 +109,16 @@ class Redactor:
         done = place = 0
         while begin := self._begin.search(run, place):
             place = begin.start()
-            parts = (run[place : place + length] for length in self._lengths)
-            key = next((part for part in parts if part in self._keys), None)
+            key = self._key_at(run, place) if run[place : place + _HEAD] in self._heads else None
             if key:
                 kept += (run[done:place], _PUT)
                 done = place + len(key)
             place += len(key or run[place])
         return "".join([*kept, run[done:]])
+
+    def _key_at(self, run: str, place: int) -> str | None:
+        parts = (run[place : place + length] for length in self._lengths)
+        return next((part for part in parts if part in self._keys), None)
 
 
 def _overlap(key: str, odd: str) -> bool:

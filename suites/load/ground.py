@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.ground import Ground
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.session import Customer, Session
+
+_REMIND_S = 60.0
 
 
 class Watcher(Protocol):
@@ -30,6 +36,27 @@ class Unwatched:
 
     def progress(self, what: str, done: int, whole: int) -> None:
         """Tell nothing."""
+
+
+@contextlib.contextmanager
+def patiently(watcher: Watcher, line: str, every_s: float = _REMIND_S) -> Iterator[None]:
+    """Tell what is waited for, and now and then for how long: nobody can see how much is left."""
+    done = threading.Event()
+
+    def remind() -> None:
+        waited_s = 0.0
+        while not done.wait(every_s):
+            waited_s += every_s
+            watcher.say(f"… {waited_s:g} s so far")
+
+    watcher.say(line)
+    reminder = threading.Thread(target=remind, daemon=True)
+    reminder.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reminder.join()
 
 
 class LoadGround(Ground):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.errors import HarnessError, NotMapped, StackError, TargetUnreachable, Unknown
 from harness.partition import provenance
 from harness.running import died, reach
-from suites.load.ground import Unwatched, Watcher
+from suites.load.ground import Unwatched, Watcher, patiently
 from suites.load.measuring.result import Result
 from suites.load.parent.launcher import launch
 from suites.load.parent.live import live_metrics
@@ -250,9 +250,9 @@ class Load:
             yield trouble
         finally:
             if thread.is_alive():
-                self.tell.say("the load is over; waiting for what it was to happen beside …")
-            while thread.is_alive() and not self.interrupts:
-                thread.join(_POLL_S)
+                with patiently(self.tell, "the load is over; waiting for what happens beside it …"):
+                    while thread.is_alive() and not self.interrupts:
+                        thread.join(_POLL_S)
             stop.set()
             thread.join(_DURING_S)
 
@@ -275,8 +275,8 @@ class Load:
             if ground is None:
                 result.money["verdict"] = "skipped"
             return
-        self.tell.say("settling, and judging the money …")
-        told = judge_money(ground, wish.place, ground.customers, deadline_s=wish.settle_s)
+        with patiently(self.tell, "settling, and judging the money …"):
+            told = judge_money(ground, wish.place, ground.customers, deadline_s=wish.settle_s)
         result.money = told
         limited = told.get("limited", 0)
         if limited and not getattr(self.scenario, "wants_limits", False):

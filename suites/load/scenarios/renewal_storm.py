@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.errors import TargetError, Unknown
 from harness.provider import SimulatorProvider
 from harness.timeline import HOUR_S
+from suites.load.ground import patiently
 from suites.load.scenarios import crowd
 from suites.load.scenarios.base import Base, pick
 
@@ -73,7 +74,8 @@ class RenewalStorm(Base):
     def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Subscribe everybody, and let what they paid for arrive."""
         self._subscribers = crowd.many(ground, self._count, crowd.subscriber)
-        crowd.settle(ground, self._deadline_s)
+        with patiently(ground.watcher, "letting what they paid for arrive …"):
+            crowd.settle(ground, self._deadline_s)
         plan = ground.target.profile.catalog.plan("pro")
         grants = ground.target.profile.catalog.grants
         held = grants.sign_up + grants.billing_added + (plan[1].included_units if plan else 0)
