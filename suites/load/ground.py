@@ -50,7 +50,7 @@ def patiently(watcher: Watcher, line: str, every_s: float = _REMIND_S) -> Iterat
             watcher.say(f"… {waited_s:g} s so far")
 
     watcher.say(line)
-    reminder = threading.Thread(target=remind, daemon=True)
+    reminder = threading.Thread(target=remind, name="reminder", daemon=True)
     reminder.start()
     try:
         yield

@@ -6,6 +6,7 @@ other tests beside it measures nothing, so figures of time are only held there w
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from harness.errors import SettingsError, TargetError
 from harness.target.wire import Reply
+from suites.load.ground import Unwatched, patiently
 from suites.load.measuring.result import Result
 from suites.load.scenarios import SCENARIOS, Options, crowd, find_scenario
 from suites.load.scenarios.base import draw
@@ -206,3 +208,20 @@ def test_preparing_tells_how_far_it_has_come() -> None:
     made = crowd.many(ground, 3, lambda session: session)
     assert len(set(made)) == 3
     assert told == [("preparing", done, 3) for done in (1, 2, 3)]
+
+
+def test_who_waits_long_is_told_for_how_long() -> None:
+    """What takes its time without a measure of it is said at once, and again now and then."""
+    said: list[str] = []
+    reminded = threading.Event()
+
+    class Reader(Unwatched):
+        def say(self, line: str) -> None:
+            said.append(line)
+            if len(said) > 2:
+                reminded.set()
+
+    with patiently(Reader(), "waiting …", every_s=0.005):
+        assert reminded.wait(20)
+    assert said[:3] == ["waiting …", "… 0.005 s so far", "… 0.01 s so far"]
+    assert not any(thread.name == "reminder" for thread in threading.enumerate())
