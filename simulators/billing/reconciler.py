@@ -128,7 +128,9 @@ class Reconciler:
             state = self._state(session)
             if max(state.next_run_at, state.claimed_until) > now:
                 return None
-            state.claimed_until = now + core.settings.worker_lease_s
+            # As long as a pass may take: after a storm there is much to read, and two that read the
+            # same at once are slower than one. Who starts clears the claims of the dead.
+            state.claimed_until = now + core.settings.reconcile_every_s
         try:
             return self.run()
         finally:
