@@ -316,6 +316,22 @@ def test_one_process_at_a_time_makes_the_pass(live: Bench) -> None:
     assert second.run_if_due() is not None
 
 
+def test_nobody_joins_a_pass_that_takes_long(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over what a storm left outlives the lease of an event, and is still one's own."""
+    first, second = Worker(bench.core).reconciler, Worker(bench.core).reconciler
+    joined = []
+
+    def long_pass() -> Report:
+        bench.pass_time(bench.core.settings.worker_lease_s + 1)
+        joined.append(second.run_if_due())
+        return Report()
+
+    monkeypatch.setattr(first, "run", long_pass)
+    first.ask_for_a_pass()
+    assert first.run_if_due() is not None
+    assert joined == [None]
+
+
 @pytest.mark.nightly
 def test_the_command_tells_what_is_left_by_its_status(
     live: Bench, own_simulator: Simulator, tmp_path: Path
