@@ -18,6 +18,7 @@ from simulators.billing.operations import cards, charging, gauges, subscriptions
 from simulators.billing.operations.charging import Charge, Fix
 from simulators.billing.operations.subscriptions import Start
 from simulators.billing.problems import Problem
+from simulators.billing.reconciler import Report
 from simulators.billing.settings import Settings
 from simulators.billing.storage.database import Database
 from simulators.billing.storage.repairs import CardAttempt, Finding
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulators.billing.core import Core
-    from simulators.billing.reconciler import Report
     from tests.billing.running import Simulator
 
 
