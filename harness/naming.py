@@ -7,6 +7,8 @@ import itertools
 import random
 import secrets
 
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
 
 def new_seed() -> int:
     """Draw a seed for a run that was given none."""
@@ -28,12 +30,13 @@ class Names:
     def __init__(self, seed: int, run_id: str, test: str) -> None:
         digest = hashlib.sha256(f"{seed}:{test}".encode()).digest()
         self.random = random.Random(digest)  # noqa: S311 - repeatable by design
-        # The letter keeps figures apart: thirteen in a row could read as a card's number.
-        self._stem = f"{run_id}-t{digest.hex()[:6]}"
+        # Letters alone: thirteen figures in a row could read as a card's number. So many that ten
+        # thousand sessions do not meet: a sign-up told twice under one name is one customer.
+        self._stem = f"{run_id}-{digest.hex()[:12].translate(_LETTERS)}"
         self._numbers = itertools.count(1)
 
     def new(self, kind: str) -> str:
-        """Give a new id, like `usage-1f2e3d4c-t9a8b7c-3`."""
+        """Give a new id, like `usage-1f2e3d4c-hakcpbflgfeo-3`."""
         return f"{kind}-{self._stem}-{next(self._numbers)}"
 
     def email(self, kind: str = "customer") -> str:

@@ -18,3 +18,9 @@ def test_no_name_reads_like_a_cards_number(run_id: str, test: str) -> None:
     names = Names(7, run_id, test)
     for _ in range(1000):
         assert not _LIKE_A_CARD.search(names.new("usage"))
+
+
+def test_ten_thousand_sessions_never_meet() -> None:
+    """Every session of a large load has names of its own: two alike would be one customer."""
+    names = {Names(7, "1f2e3d4c", f"load/prepare-{number}").email() for number in range(20_000)}
+    assert len(names) == 20_000

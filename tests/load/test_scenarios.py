@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import SettingsError, TargetError
+from harness.session import Customer
 from harness.target.wire import Reply
 from suites.load.ground import Unwatched, patiently
 from suites.load.measuring.result import Result
@@ -208,6 +209,14 @@ def test_preparing_tells_how_far_it_has_come() -> None:
     made = crowd.many(ground, 3, lambda session: session)
     assert len(set(made)) == 3
     assert told == [("preparing", done, 3) for done in (1, 2, 3)]
+
+
+def test_one_customer_never_stands_for_two() -> None:
+    """Where sign-ups were given the same customer, no load is planned on them."""
+    ada, grace = Customer("cust_ada", None, None), Customer("cust_grace", None, None)
+    assert [each["id"] for each in crowd.ids([ada, grace])] == ["cust_ada", "cust_grace"]
+    with pytest.raises(TargetError, match="3 sign-ups made 2 customers"):
+        crowd.ids([ada, grace, ada])
 
 
 def test_who_waits_long_is_told_for_how_long() -> None:

@@ -11,7 +11,7 @@ from harness.errors import TargetError, Unknown
 from harness.timeline import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from harness.ground import Ground
     from harness.session import Customer, Session
@@ -99,6 +99,15 @@ def requests_each(ground: LoadGround) -> int:
     return _UNLIMITED if limit is None else max(1, int(limit * _SHARE_OF_LIMIT))
 
 
-def ids(customers: Iterable[Customer]) -> list[dict[str, Any]]:
-    """Give what a plan may hold of customers: everything but their credentials."""
+def ids(customers: Sequence[Customer]) -> list[dict[str, Any]]:
+    """Give what a plan may hold of customers: everything but their credentials.
+
+    Raises `TargetError` where one stands for two: figures would count them twice.
+    """
+    made = len({customer.id for customer in customers})
+    if made < len(customers):
+        raise TargetError(
+            f"{len(customers):,} sign-ups made {made:,} customers: some were given the same",
+            hint="Each sign-up has an e-mail address of its own; see create_customer's reply.",
+        )
     return [{"id": c.id, "provider_customer": c.provider_customer} for c in customers]
