@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import SettingsError
 from harness.report.write import prepare_file, write_whole
+from suites.load.measuring.result import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,8 +51,9 @@ class Compared:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        margin = f"{self.low:.4g} to {self.high:.4g} in {self.runs} runs"
-        return f"{self.figure}: {self.now:.4g}, {self.word} ({margin}, usually {self.usual:.4g})"
+        margin = f"{spoken(self.low)} to {spoken(self.high)} in {self.runs} runs"
+        told = f"{self.figure}: {spoken(self.now)}, {self.word}"
+        return f"{told} ({margin}, usually {spoken(self.usual)})"
 
 
 def key_of(document: Mapping[str, Any]) -> str:

@@ -16,6 +16,15 @@ RESULT_FILE = "load.json"
 INVALID, MISSED, UNKNOWN = 1, 99, 2
 
 
+def spoken(value: float) -> str:
+    """Write a figure as people read it.
+
+    >>> spoken(10000), spoken(9.8354), spoken(0.08016)
+    ('10,000', '9.835', '0.08016')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 @dataclass(slots=True)
 class Result:
     """One load, as `--json` tells it. Durations are milliseconds.

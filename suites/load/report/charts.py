@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from suites.load.measuring.result import spoken
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -79,7 +81,7 @@ def rate_chart(series: Sequence[Mapping[str, Any]], intended: Points, interval_s
     highest = max((y for line in lines for _, y in line.points), default=0.0)
     if not series:
         return ""
-    told = f"Arrivals a second over time, {_figure(highest)} at most."
+    told = f"Arrivals a second over time, {spoken(highest)} at most."
     return _chart(told, _time_axis(series), _axis(highest, "a second"), lines)
 
 
@@ -113,12 +115,12 @@ def _percent(rarity: float) -> str:
 
 def _time_axis(series: Sequence[Mapping[str, Any]]) -> Axis:
     end = max((i["t"] for i in series), default=1.0) or 1.0
-    return Axis(0.0, end, _even(end), lambda s: f"{_figure(s)}", "seconds since the start")
+    return Axis(0.0, end, _even(end), lambda s: f"{spoken(s)}", "seconds since the start")
 
 
 def _axis(highest: float, label: str) -> Axis:
     ticks = _even(max(highest, 1e-9) * 1.05)
-    return Axis(0.0, max(highest * 1.05, ticks[-1]) or 1.0, ticks, _figure, label)
+    return Axis(0.0, max(highest * 1.05, ticks[-1]) or 1.0, ticks, spoken, label)
 
 
 def _even(high: float) -> tuple[float, ...]:
@@ -150,10 +152,6 @@ def ms(value: float) -> str:
     if value >= 1000:
         return f"{value / 1000:.3g} s"
     return f"{value:.3g} ms" if value < 999.5 else "1 s"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _chart(told: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
