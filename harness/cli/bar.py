@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from rich.progress import ProgressColumn
+
+_LINE_EVERY_S = 2.0
 
 
 class Bar:
@@ -26,6 +29,7 @@ class Bar:
         self._task = self._bar.add_task(description, total=None, visible=bool(description))
         self._parts = parts
         self._told = 0
+        self._told_at = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -44,16 +48,22 @@ class Bar:
     def hide(self) -> None:
         """Begin anew, without a bar until it shows something."""
         self._told = 0
+        self._told_at = time.monotonic()
         self._bar.update(self._task, visible=False)
 
     def show(
         self, done: float, total: float | None, line: str, description: str | None = None
     ) -> None:
-        """Show how much is done; where nobody watches, print the line when a part more is."""
+        """Show how much is done; where nobody watches, print the line when a part more is.
+
+        A log is not told of parts that pass in a moment, but always of the end.
+        """
         self._bar.update(
             self._task, visible=True, completed=done, total=total, description=description
         )
-        part = int(self._parts * done / total) if total else 0
-        if part > self._told and not errors.is_terminal:
-            self._told = part
+        if errors.is_terminal or not total:
+            return
+        part, now = int(self._parts * done / total), time.monotonic()
+        if part > self._told and (now - self._told_at >= _LINE_EVERY_S or done >= total):
+            self._told, self._told_at = part, now
             errors.print(line)

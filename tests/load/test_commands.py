@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ from tests.cli.command import ACME, CHECKOUT
 from tests.load.making import breach, made
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 HERE = "http://127.0.0.1:9/hook"
@@ -243,15 +245,24 @@ def test_what_could_not_be_prepared_is_unknown(
     assert (load.wish.place / "report.html").exists()
 
 
-def test_a_log_is_told_how_far_each_step_has_come(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nobody watches, a step that follows another is told of from its beginning."""
+@pytest.mark.parametrize(
+    ("step_s", "parts"), [(1.0, range(10, 101, 10)), (0.125, range(20, 101, 20)), (0.001, (100,))]
+)
+def test_a_log_is_told_how_far_each_step_has_come(
+    step_s: float,
+    parts: Sequence[int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nobody watches, steps are told of in parts, the quicker the fewer, and their ends."""
+    now = 0.0
+    monkeypatch.setattr("harness.cli.bar.time", SimpleNamespace(monotonic=lambda: now))
     with Terminal() as tell:
         for what in ("preparing", "renewing"):
             for done in range(1, 101):
+                now += step_s
                 tell.progress(what, done, 100)
     told = capsys.readouterr().err.split("\n")
     assert [line for line in told if line] == [
-        f"{what}: {done} of 100"
-        for what in ("preparing", "renewing")
-        for done in range(10, 101, 10)
+        f"{what}: {done} of 100" for what in ("preparing", "renewing") for done in parts
     ]
