@@ -246,7 +246,8 @@ def test_what_could_not_be_prepared_is_unknown(
 
 
 @pytest.mark.parametrize(
-    ("step_s", "parts"), [(1.0, range(10, 101, 10)), (0.125, range(20, 101, 20)), (0.001, (100,))]
+    ("step_s", "parts"),
+    [(1.0, range(10, 101, 10)), (0.125, (16, 32, 48, 64, 80, 96, 100)), (0.001, (100,))],
 )
 def test_a_log_is_told_how_far_each_step_has_come(
     step_s: float,
