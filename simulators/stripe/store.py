@@ -7,7 +7,7 @@ Every change goes through this class, so a failing request can be undone as a wh
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, KeysView
+from collections.abc import Callable, Iterator, KeysView, Mapping
 from contextlib import contextmanager
 
 from simulators.stripe.errors import ApiError
@@ -67,7 +67,9 @@ class Store:
 
     def __init__(self) -> None:
         self._tables: dict[str, dict[str, Obj]] = {}
-        self._index: dict[tuple[str, str, str], dict[str, None]] = {}
+        self._index: dict[tuple[str, str, str], set[str]] = {}
+        self._births: dict[tuple[str, str], int] = {}
+        self._born = itertools.count()
         self._undo: list[Callable[[], object]] = []
         self._depth = 0
         self._agendas: dict[str, Agenda] = {}
@@ -75,6 +77,7 @@ class Store:
     def insert(self, obj: Obj) -> Obj:
         """Add a new object and return it."""
         self._tables.setdefault(obj["object"], {})[obj["id"]] = obj
+        self._births[obj["object"], obj["id"]] = next(self._born)
         self._reindex(obj, obj.keys(), add=True)
         self._undo.append(lambda: self._drop(obj))
         return obj
@@ -123,7 +126,19 @@ class Store:
         """Return the objects of a kind that refer to `value` in `field`, oldest first."""
         assert field in _INDEXED, field  # noqa: S101 - a field outside the index finds nothing
         table = self._table(kind)
-        return [table[object_id] for object_id in self._index.get((kind, field, value), ())]
+        found = self._index.get((kind, field, value), ())
+        return [table[each] for each in sorted(found, key=lambda each: self._births[kind, each])]
+
+    def listed(self, kind: str, asked: Mapping[str, object]) -> list[Obj]:
+        """Return the objects of a kind, oldest first: of an owner who is asked for, or all.
+
+        `asked` are parameters of a list whose names are fields of the object; those that no index
+        knows are left for the caller to compare.
+        """
+        for field in _INDEXED & asked.keys():
+            if isinstance(value := asked[field], str):
+                return self.where(kind, field, value)
+        return self.all(kind)
 
     def schedule(
         self, action: str, object_id: str, at: int | None, clock: str = ACCOUNT_TIME
@@ -197,8 +212,5 @@ class Store:
             value = obj.get(field)
             if not isinstance(value, str):
                 continue
-            entry = self._index.setdefault((obj["object"], field, value), {})
-            if add:
-                entry[obj["id"]] = None
-            else:
-                entry.pop(obj["id"], None)
+            entry = self._index.setdefault((obj["object"], field, value), set())
+            (entry.add if add else entry.discard)(obj["id"])

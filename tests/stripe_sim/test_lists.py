@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from simulators.stripe.lists import page
 from simulators.stripe.routes import Call
+from simulators.stripe.store import Store
 
 if TYPE_CHECKING:
     from simulators.webhooks.events import Obj
@@ -102,3 +103,15 @@ def test_a_page_filters_what_it_shows_and_one_more() -> None:
     told = page(call, objects, where=[keep])
     assert [each["id"] for each in told["data"]] == [f"t_{n}" for n in range(499, 489, -1)]
     assert met == [f"t_{n}" for n in range(499, 488, -1)]
+
+
+def test_an_owners_objects_come_in_the_order_in_which_they_were_made() -> None:
+    """Who is found by an index stands where he would stand among all, whenever he was entered."""
+    store = Store()
+    late = store.insert({"object": "charge", "id": "ch_1", "customer": None})
+    store.insert({"object": "charge", "id": "ch_2", "customer": "cus_1"})
+    store.insert({"object": "charge", "id": "ch_3", "customer": "cus_2"})
+    store.set(late, customer="cus_1")
+    told = store.listed("charge", {"limit": 3, "customer": "cus_1"})
+    assert [charge["id"] for charge in told] == ["ch_1", "ch_2"]
+    assert len(store.listed("charge", {"limit": 3, "created": {"gt": 5}})) == 3

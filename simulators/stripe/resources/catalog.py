@@ -318,7 +318,7 @@ def updating_price(world: World, price: Obj) -> Iterator[None]:
 
 def list_prices(world: World, call: Call) -> Obj:
     """List prices."""
-    found = [price for price in world.store.all("price") if not price["_deleted"]]
+    found = [price for price in world.store.listed("price", call.params) if not price["_deleted"]]
     if "lookup_keys" in call.params:
         found = [price for price in found if price["lookup_key"] in call.params["lookup_keys"]]
     for key, value in call.params.get("recurring", {}).items():

@@ -146,9 +146,8 @@ def update_charge(world: World, call: Call) -> Obj:
 
 def list_charges(world: World, call: Call) -> Obj:
     """List charges, of one customer or of one payment intent too."""
-    return page(
-        call, world.store.all("charge"), equal=("customer", "payment_intent", "transfer_group")
-    )
+    found = world.store.listed("charge", call.params)
+    return page(call, found, equal=("customer", "payment_intent", "transfer_group"))
 
 
 def list_balance_transactions(world: World, call: Call) -> Obj:

@@ -46,7 +46,9 @@ def close(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List disputes."""
-    return page(call, world.store.all("dispute"), equal=("charge", "payment_intent"))
+    return page(
+        call, world.store.listed("dispute", call.params), equal=("charge", "payment_intent")
+    )
 
 
 ROUTES = [

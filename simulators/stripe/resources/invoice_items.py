@@ -150,7 +150,9 @@ def _on_draft(world: World, item: Obj) -> Iterator[Obj | None]:
 
 def list_all(world: World, call: Call) -> Obj:
     """List invoice items; ``pending`` for those on no invoice."""
-    found = [item for item in world.store.all("invoiceitem") if not item.get("deleted")]
+    found = [
+        item for item in world.store.listed("invoiceitem", call.params) if not item.get("deleted")
+    ]
     if "pending" in call.params:
         wanted = call.params["pending"]
         found = [item for item in found if (item["invoice"] is None) == wanted]

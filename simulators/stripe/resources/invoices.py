@@ -195,7 +195,7 @@ def list_all(world: World, call: Call) -> Obj:
     if "subscription" in call.params:
         found = world.store.where("invoice", "_subscription", call.params["subscription"])
     else:
-        found = world.store.all("invoice")
+        found = world.store.listed("invoice", call.params)
     found = [invoice for invoice in found if not invoice.get("deleted")]
     return page(call, found, equal=("collection_method", "customer", "status"))
 
@@ -208,10 +208,7 @@ def list_lines(world: World, call: Call) -> Obj:
 
 def list_payments(world: World, call: Call) -> Obj:
     """List what ties payments to invoices."""
-    if "invoice" in call.params:
-        found = world.store.where("invoice_payment", "invoice", call.params["invoice"])
-    else:
-        found = world.store.all("invoice_payment")
+    found = world.store.listed("invoice_payment", call.params)
     for key, value in call.params.get("payment", {}).items():
         if key != "type":
             found = [entry for entry in found if entry["payment"].get(key) == value]

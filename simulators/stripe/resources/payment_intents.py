@@ -215,7 +215,7 @@ def cancel(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List intents."""
-    return page(call, world.store.all("payment_intent"), equal=("customer",))
+    return page(call, world.store.listed("payment_intent", call.params), equal=("customer",))
 
 
 ROUTES = [

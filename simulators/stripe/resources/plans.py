@@ -106,7 +106,7 @@ def list_all(world: World, call: Call) -> Obj:
     """List plans."""
     found = [
         plan_of(price)
-        for price in world.store.all("price")
+        for price in world.store.listed("price", call.params)
         if price["type"] == "recurring" and not price["_deleted"]
     ]
     return page(call, found, equal=("active", "product"))

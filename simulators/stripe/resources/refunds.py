@@ -65,7 +65,7 @@ def update(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List refunds."""
-    return page(call, world.store.all("refund"), equal=("charge", "payment_intent"))
+    return page(call, world.store.listed("refund", call.params), equal=("charge", "payment_intent"))
 
 
 def list_of_charge(world: World, call: Call) -> Obj:

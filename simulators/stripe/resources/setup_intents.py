@@ -120,7 +120,8 @@ def cancel(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List setup intents."""
-    return page(call, world.store.all("setup_intent"), equal=("customer", "payment_method"))
+    found = world.store.listed("setup_intent", call.params)
+    return page(call, found, equal=("customer", "payment_method"))
 
 
 ROUTES = [

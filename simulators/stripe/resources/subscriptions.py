@@ -195,7 +195,7 @@ def cancel(world: World, call: Call) -> Obj:
 
 def list_all(world: World, call: Call) -> Obj:
     """List subscriptions; those that ended only by ``status``, a test clock's only if named."""
-    found = world.store.all("subscription")
+    found = world.store.listed("subscription", call.params)
     if "customer" not in call.params:
         clock = call.params.get("test_clock")
         found = [sub for sub in found if sub["test_clock"] == clock]
