@@ -111,7 +111,8 @@ class RunResults:
         if self.interrupted:
             found.append("the run was interrupted")
         if not any(test.result in {"passed", "failed"} for test in self.tests):
-            found.append("no test could be tried")
+            why = next((test.reason for test in self.tests if test.reason), None)
+            found.append(f"no test could be tried{f': {why}' if why else ''}")
         if not covers_core(frozenset(self.coverage.mapped)):
             found.append(
                 "the target maps less than the core: create_customer, one paid operation,"

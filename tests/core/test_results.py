@@ -45,7 +45,7 @@ def test_every_combination_has_the_verdict_that_it_deserves() -> None:
 @pytest.mark.parametrize(
     ("run", "why"),
     [
-        (run_of(result_of("skipped")), "no test could be tried"),
+        (run_of(result_of("skipped")), "no test could be tried: it was skipped"),
         (run_of(tests=()), "no test could be tried"),
         (run_of(mapped=("create_customer", "get_balance")), "less than the core"),
         (run_of(mapped=()), "less than the core"),
