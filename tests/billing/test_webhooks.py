@@ -308,7 +308,7 @@ def test_what_waits_for_its_customer_comes_second(bench: Bench) -> None:
 
 def test_a_claim_never_sorts_the_backlog(bench: Bench) -> None:
     """The next event is found by the index: with thousands behind it, a sort is all there is."""
-    plans = []
+    plans: list[str] = []
 
     def explain(_c: object, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
         if statement.startswith("SELECT") and "webhook_events" in statement:
