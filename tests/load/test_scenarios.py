@@ -62,6 +62,15 @@ def test_the_rate_limit_is_passed_by_fifty() -> None:
     assert RateLimit.connections == 1
 
 
+@pytest.mark.parametrize(("subscriptions", "lasts_s"), [(10_000, 1000), (1000, 100), (50, 60)])
+def test_balances_are_read_for_as_long_as_a_storm_may_take(
+    subscriptions: int, lasts_s: float
+) -> None:
+    """The larger the storm, the longer customers go on reading."""
+    asked = find_scenario("renewal-storm").shape(Options(extra={"subscriptions": subscriptions}))
+    assert duration_s(asked) == lasts_s
+
+
 def test_shares_of_usage_are_kept() -> None:
     """Drawn by number, arrivals fall into their shares, the same in every worker."""
     drawn = [draw(k) for k in range(1000)]

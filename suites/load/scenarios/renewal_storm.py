@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import TargetError, Unknown
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from suites.load.generator.client import Client
     from suites.load.ground import LoadGround
     from suites.load.measuring.result import Result
+    from suites.load.scenarios import Options
     from suites.load.schedule import Stage
 
 # A renewal is drafted, and finalised and paid an hour later.
 _PAID_AFTER_S = 2 * HOUR_S
 _PER_RENEWAL_S = 0.5
+_READ_PER_RENEWAL_S = 0.1
 _DEADLINE_MIN_S = 60.0
 _SHOWN_MAX = 5
 
@@ -65,6 +68,14 @@ class RenewalStorm(Base):
                 "renewals cannot be brought about: the profile names no [clock], or no simulator",
                 hint="Try it on the reference, or give the profile a clock and a simulator.",
             )
+
+    def shape(self, options: Options) -> tuple[Stage, ...]:
+        """Read for as long as a storm of that size may take, unless told otherwise."""
+        if options.duration_s is None:
+            count = self.wanted(options.extra).get("subscriptions", self.own["subscriptions"])
+            lasts_s = max(self.duration_s, count * _READ_PER_RENEWAL_S)
+            options = replace(options, duration_s=lasts_s)
+        return super().shape(options)
 
     def resized(self, stages: tuple[Stage, ...], scale: float) -> tuple[Stage, ...]:
         """Shorten the reading, and have fewer subscriptions."""
