@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from harness.errors import HarnessError, ProductionRefused, ReportError, SettingsError, Unknown
 from harness.running import Running
 from suites.load.commands import app
+from suites.load.measuring.result import Result
 from suites.load.parent.loading import Load, Silent
 from suites.load.parent.running import standing
 from suites.load.parent.telling import Terminal
@@ -243,6 +244,19 @@ def test_what_could_not_be_prepared_is_unknown(
         "it could not be prepared: the target did not settle within 60 s"
     ]
     assert (load.wish.place / "report.html").exists()
+
+
+def test_closing_locusts_page_is_no_interruption() -> None:
+    """Ctrl-C after the last arrival closes the page that stayed; before it, it ends the load."""
+    stops: list[int] = []
+    over = Result("usage", partial=False)
+    process: Any = SimpleNamespace(stop=lambda: stops.append(1), so_far=lambda: over)
+    load = Load(wish(url=HERE), None, Running(), Silent(), "run1", 1)
+    load._stop(process)
+    assert (load.interrupts, len(stops)) == (0, 1)
+    process.so_far = lambda: Result("usage")
+    load._stop(process)
+    assert (load.interrupts, len(stops)) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ class Load:
     run_id: str
     seed: int
     interrupts: int = 0
+    closed: bool = False
 
     def __post_init__(self) -> None:
         self.scenario: Any = find_scenario(self.wish.scenario)
@@ -162,6 +163,8 @@ class Load:
         if spread.master:
             self.tell.say(awaiting(spread))
         process = launch(plan, spread, secrets=secrets, env=env)
+        if spread.web_port is not None:
+            self.tell.say(f"Locust's page: http://127.0.0.1:{spread.web_port}/ until Ctrl-C")
         gone: list[str] = []
         with contextlib.ExitStack() as undo:
             undo.callback(process.stop)
@@ -185,6 +188,10 @@ class Load:
         return result
 
     def _stop(self, process: LoadProcess) -> None:
+        if (so_far := process.so_far()) and not so_far.partial and not self.closed:
+            self.closed = True  # the load was over: what is closed is Locust's page
+            process.stop()
+            return
         self.interrupts += 1
         if self.interrupts == 1:
             self.tell.say("ending the load; its money is looked at then (Ctrl-C again: at once)")
