@@ -163,8 +163,6 @@ class Load:
         if spread.master:
             self.tell.say(awaiting(spread))
         process = launch(plan, spread, secrets=secrets, env=env)
-        if spread.web_port is not None:
-            self.tell.say(f"Locust's page: http://127.0.0.1:{spread.web_port}/ until Ctrl-C")
         gone: list[str] = []
         with contextlib.ExitStack() as undo:
             undo.callback(process.stop)
