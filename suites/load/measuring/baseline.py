@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import SettingsError
 from harness.report.write import prepare_file, write_whole
-from suites.load.measuring.result import spoken
+from suites.load.measuring.result import figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,9 +51,9 @@ class Compared:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        margin = f"{spoken(self.low)} to {spoken(self.high)} in {self.runs} runs"
-        told = f"{self.figure}: {spoken(self.now)}, {self.word}"
-        return f"{told} ({margin}, usually {spoken(self.usual)})"
+        margin = f"{figure(self.low)} to {figure(self.high)} in {self.runs} runs"
+        told = f"{self.figure}: {figure(self.now)}, {self.word}"
+        return f"{told} ({margin}, usually {figure(self.usual)})"
 
 
 def key_of(document: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ RESULT_FILE = "load.json"
 INVALID, MISSED, UNKNOWN = 1, 99, 2
 
 
-def spoken(value: float) -> str:
+def figure(value: float) -> str:
     """Write a figure as people read it.
 
-    >>> spoken(10000), spoken(9.8354), spoken(0.08016)
+    >>> figure(10000), figure(9.8354), figure(0.08016)
     ('10,000', '9.835', '0.08016')
     """
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

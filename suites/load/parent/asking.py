@@ -13,7 +13,7 @@ from harness.report.write import prepare_file, write_whole
 from harness.settings import run_settings
 from simulators.webhooks.commands.catalogue import find_kind
 from suites.load.measuring import baseline
-from suites.load.measuring.result import RESULT_FILE, Result, spoken
+from suites.load.measuring.result import RESULT_FILE, Result, figure
 from suites.load.measuring.thresholds import parse
 from suites.load.parent.launcher import Spread
 from suites.load.parent.loading import EXIT_INTERRUPTED
@@ -227,7 +227,7 @@ def _break(wish: Wish, run: Callable[[Wish], dict[str, Any]]) -> dict[str, Any]:
         # A missed objective is what is looked for: it is no fault of the last load.
         last["exit_status"] = 0 if held is not None else EXIT_MISSED
         last["outcome"] = "valid" if held is not None else "missed"
-    told = "not even the first rate held" if held is None else f"capacity {spoken(held)} arrivals/s"
+    told = "not even the first rate held" if held is None else f"capacity {figure(held)} arrivals/s"
     last["headline"] = f"{told}; the last load: {last['headline']}"
     for lost in write_results(wish.place, last):
         errors.print(f"not written: {lost}")

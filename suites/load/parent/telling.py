@@ -8,7 +8,7 @@ from rich.text import Text
 
 from harness.cli.bar import Bar
 from harness.cli.console import COLOURS, errors, output
-from suites.load.measuring.result import RESULT_FILE, spoken
+from suites.load.measuring.result import RESULT_FILE, figure
 from suites.load.report.charts import ms
 from suites.load.report.writing import PAGE_FILE
 
@@ -71,7 +71,7 @@ def tell_verdict(data: Mapping[str, Any], folder: Path) -> None:
     _tell_breaches(data, folder)
     _tell_doubts(data)
     for name, value in data.get("measures", {}).items():
-        _line("·", "dim", f"{name} {spoken(value)}")
+        _line("·", "dim", f"{name} {figure(value)}")
     page = (folder / PAGE_FILE).resolve()
     output.print(f"seed {data['seed']} · report: {page}", style="dim")
 
@@ -80,7 +80,7 @@ def _tell_breaches(data: Mapping[str, Any], folder: Path) -> None:
     for told in data["thresholds"]:
         if told["passed"] is False:
             mark = ("?", "yellow") if data["void_reasons"] else ("✗", "red")
-            _line(*mark, f"{told['expression']}: it is {spoken(told['value'])}")
+            _line(*mark, f"{told['expression']}: it is {figure(told['value'])}")
     for finding in data["findings"]:
         surely = finding["verdict"] == "invalid"
         _line(*(("✗", "red") if surely else ("?", "yellow")), finding["what"])
@@ -114,6 +114,6 @@ def tell_capacity(capacity: Mapping[str, Any]) -> None:
     for step in capacity["steps"]:
         figures = step["latency_ms"]
         word = ("held ", "green") if step["held"] else ("broke", "red")
-        said = f" {spoken(step['rate']):>8} a second  p95 {ms(figures.get('p95', 0.0)):>8}"
+        said = f" {figure(step['rate']):>8} a second  p95 {ms(figures.get('p95', 0.0)):>8}"
         said += f"  p99 {ms(figures.get('p99', 0.0)):>8}  {', '.join(step['broke'])}"
         output.print(Text.assemble("  ", word, said))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from suites.load.measuring.result import spoken
+from suites.load.measuring.result import figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -81,7 +81,7 @@ def rate_chart(series: Sequence[Mapping[str, Any]], intended: Points, interval_s
     highest = max((y for line in lines for _, y in line.points), default=0.0)
     if not series:
         return ""
-    told = f"Arrivals a second over time, {spoken(highest)} at most."
+    told = f"Arrivals a second over time, {figure(highest)} at most."
     return _chart(told, _time_axis(series), _axis(highest, "a second"), lines)
 
 
@@ -115,12 +115,12 @@ def _percent(rarity: float) -> str:
 
 def _time_axis(series: Sequence[Mapping[str, Any]]) -> Axis:
     end = max((i["t"] for i in series), default=1.0) or 1.0
-    return Axis(0.0, end, _even(end), lambda s: f"{spoken(s)}", "seconds since the start")
+    return Axis(0.0, end, _even(end), lambda s: f"{figure(s)}", "seconds since the start")
 
 
 def _axis(highest: float, label: str) -> Axis:
     ticks = _even(max(highest, 1e-9) * 1.05)
-    return Axis(0.0, max(highest * 1.05, ticks[-1]) or 1.0, ticks, spoken, label)
+    return Axis(0.0, max(highest * 1.05, ticks[-1]) or 1.0, ticks, figure, label)
 
 
 def _even(high: float) -> tuple[float, ...]:
