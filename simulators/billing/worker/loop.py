@@ -93,13 +93,15 @@ class Worker:
             return owed + self.reconciler.owes_a_pass(session)
 
     def drain(self, deadline_s: float) -> int:
-        """Wait until nothing is owed, or the deadline has passed; give what is still owed."""
+        """Wait until nothing is owed, the deadline or the worker's end; give what is still owed."""
         deadline = time.monotonic() + deadline_s
         inbox.hurry(self._core)
         for each in self._wakes:
             each.set()
         while (left := self.pending()) and time.monotonic() < deadline:
-            time.sleep(min(max(_DRAIN_POLL_S, left * _POLL_PER_OWED_S), _DRAIN_POLL_MAX_S))
+            pause_s = min(max(_DRAIN_POLL_S, left * _POLL_PER_OWED_S), _DRAIN_POLL_MAX_S)
+            if self._stopping.wait(min(pause_s, deadline - time.monotonic())):
+                break
         return left
 
     def _run(self, step: Callable[[], bool], wake: threading.Event) -> None:
