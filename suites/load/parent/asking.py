@@ -112,8 +112,8 @@ def wish_of(name: str, given: Mapping[str, Any]) -> Wish:
 
 
 def _starts_something(given: Mapping[str, Any]) -> bool:
-    alone = given["database"] == "sqlite" and given["target_processes"] == 1
-    return bool(given["defect"] or given["target_command"]) or not alone
+    usual = given["database"] == "sqlite" and given["target_processes"] == 1
+    return bool(given["defect"] or given["target_command"]) or not usual
 
 
 def _own(pairs: Sequence[str]) -> dict[str, float]:

@@ -85,6 +85,7 @@ class RenewalStorm(Base):
     def prepare(self, ground: LoadGround) -> dict[str, Any]:
         """Subscribe everybody, and let what they paid for arrive."""
         self._subscribers = crowd.many(ground, self._count, crowd.subscriber)
+        told = {"customers": crowd.ids(self._subscribers)}
         with patiently(ground.watcher, "letting what they paid for arrive …"):
             crowd.settle(ground, self._deadline_s)
         plan = ground.target.profile.catalog.plan("pro")
@@ -94,7 +95,7 @@ class RenewalStorm(Base):
         kept = held if cap is None else min(held, cap)
         due = kept + (plan[1].included_units if plan else 0)
         self._due = {customer.id: due for customer in self._subscribers}
-        return {"customers": crowd.ids(self._subscribers)}
+        return told
 
     def during(self, ground: LoadGround, stop: threading.Event) -> None:
         """Move time past everybody's period once reading is under way, and see it settle."""
