@@ -24,8 +24,8 @@ def page(
     """Return the page that a call asks for, of objects given oldest first.
 
     `equal` names parameters that filter by a top-level field of the same name; what is listed
-    passes every filter of `where` too. Filters meet objects from the cursor on until the page is full
-    and one more is found: reading a hundred thousand page by page filters each of them once.
+    passes every filter of `where` too. Filters meet objects from the cursor on until the page is
+    full and one more is found: whoever reads all, page by page, has each filtered about once.
     """
     limit = call.params.get("limit", 10)
     filters = [*_bounds(call), *_equals(call, equal), *where]
