@@ -214,7 +214,7 @@ class Load:
             if now > look_at and not gone:
                 look_at = now + _LOOK_EVERY_S
                 gone += self._vanished(so_far)
-            time.sleep(_POLL_S)  # bounded: the load process has a deadline of its own
+            process.wait(_POLL_S)  # bounded: the load process has a deadline of its own
 
     def _vanished(self, so_far: Result | None) -> list[str]:
         """Say where the target went: its process, or whatever answered at its address."""
